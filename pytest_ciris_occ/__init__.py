@@ -1,0 +1,1 @@
+"""pytest-ciris-occ: N real processes, one real SQL database, exactly one decision."""

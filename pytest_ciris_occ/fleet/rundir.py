@@ -1,0 +1,133 @@
+"""Run directories: where a run keeps its files, and the lock that says that somebody still needs them.
+
+One ``flock`` does two jobs. Everybody who uses a run directory holds a *shared* lock on its ``.alive`` file; the
+kernel drops it when the holder ends, by whatever means. The watchdog waits for the *exclusive* lock, and so wakes
+in the instant in which nobody is left. And a directory whose lock is free without a watchdog (a power cut, a killed
+watchdog) is known to be rubbish: the next session sweeps it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+import weakref
+from pathlib import Path
+
+from pytest_ciris_occ.errors import FleetBroken, UsageMistake
+
+PREFIX = "occ-run-"
+ALIVE = ".alive"
+
+_held: weakref.WeakSet[RunDirectory] = weakref.WeakSet()
+
+
+class RunDirectory:
+    """A directory that lives as long as somebody holds it.
+
+    Attributes:
+        path: the directory, mode 0711 (a server under another uid must reach its own folder inside).
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Hold ``path``, which is made when it is missing.
+
+        Raises:
+            UsageMistake: the temporary directory is not writable.
+            FleetBroken: the directory is there and belongs to somebody else.
+        """
+        self.path = path
+        self._fd = _hold(path)
+        _held.add(self)
+
+    @classmethod
+    def new(cls) -> RunDirectory:
+        """Hold a new directory of its own in the system's temporary directory."""
+        sweep()
+        try:
+            path = tempfile.mkdtemp(prefix=PREFIX)
+        except OSError as error:
+            raise UsageMistake(
+                f"the temporary directory {tempfile.gettempdir()!r} takes no new directory ({error.strerror}); "
+                f"set TMPDIR to one that is writable"
+            ) from error
+        return cls(Path(path))
+
+    @classmethod
+    def shared(cls, name: str) -> RunDirectory:
+        """Hold the directory that every process of one test run finds under the same ``name``."""
+        sweep()
+        return cls(Path(tempfile.gettempdir()) / f"{PREFIX}{os.getuid()}-{name}")
+
+    def release(self) -> None:
+        """Give the hold back; the watchdog then ends what runs in here and removes the directory."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _forget_in_child() -> None:
+    # A fork of the test process (os.fork, multiprocessing) shares the lock: it would keep a dead run alive.
+    for directory in list(_held):
+        directory.release()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)
+
+
+def _hold(path: Path) -> int:
+    while True:
+        try:
+            fd = _open_alive(path)
+        except FileNotFoundError:
+            continue  # a watchdog or a sweep removed the directory in between
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        if _is_still(path / ALIVE, fd):
+            return fd
+        os.close(fd)
+
+
+def _open_alive(path: Path) -> int:
+    with contextlib.suppress(FileExistsError):
+        path.mkdir()
+    found = path.lstat()
+    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
+        raise FleetBroken(f"{path} belongs to somebody else, so no run can live there; remove it or set TMPDIR")
+    path.chmod(0o711)
+    return os.open(path / ALIVE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+
+
+def _is_still(path: Path, fd: int) -> bool:
+    """Say whether ``fd`` is the file that is at ``path`` now (a waiter may get the lock of a removed one)."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    except FileNotFoundError:
+        return False
+
+
+def sweep() -> None:
+    """Remove run directories of this user that nobody holds and no watchdog will ever remove."""
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if path.lstat().st_uid == os.getuid() and _is_abandoned(path):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_abandoned(path: Path) -> bool:
+    try:
+        fd = os.open(path / ALIVE, os.O_RDWR | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False  # somebody is making it just now
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        # Still under the lock: a new holder waits in flock and then sees that its file is gone.
+        shutil.rmtree(path, ignore_errors=True)
+        return True
+    finally:
+        os.close(fd)
