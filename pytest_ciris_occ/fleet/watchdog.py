@@ -74,7 +74,7 @@ def watch(directory: RunDirectory, watched: Watched, env: Mapping[str, str] | No
 
 def main(argv: list[str]) -> None:
     """Run as the watchdog: start the command, wait for the lock, end everything, remove the directory."""
-    import psutil  # noqa: PLC0415, F401 - loaded now: in the moment of need the disk may be full or the package gone
+    import psutil  # noqa: F401 - loaded now: in the moment of need the disk may be full or the package gone
 
     watched = Watched(**json.loads(argv[0]))
     adopt_orphans()
@@ -113,7 +113,7 @@ def _start(watched: Watched) -> int:
             stderr=log,
             pass_fds=tuple(watched.pass_fds),
             cwd="/",
-            preexec_fn=on_death,  # noqa: PLW1509 - this process has one thread
+            preexec_fn=on_death,
             **identity,
         )
     for fd in watched.pass_fds:
@@ -134,7 +134,7 @@ def _ask(pid: int, sig: int) -> None:
 
 def _end_descendants() -> None:
     """Stop and kill whatever is below us until nothing is: a process may fork while it is being looked for."""
-    import psutil  # noqa: PLC0415
+    import psutil
 
     me = psutil.Process()
     deadline = time.monotonic() + _PATIENCE

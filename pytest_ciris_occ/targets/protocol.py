@@ -54,7 +54,7 @@ class Seen:
     decision: str | None
 
 
-class Refused(Exception):  # noqa: N818 - an outcome, not an error
+class Refused(Exception):
     """Raised by a target whose write was refused (not the claimant, fenced, already final)."""
 
 

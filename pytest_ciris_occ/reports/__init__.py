@@ -1,0 +1,1 @@
+"""What a person sees: consumers of one typed event stream."""
