@@ -6,16 +6,20 @@ only; all else is imported by the first test that uses a fleet.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zlib
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import _pytest
+import pluggy
 import pytest
 
 from pytest_ciris_occ.errors import OccError, SingleDecisionViolated, Unavailable, UsageMistake, VerdictUnknown
-from pytest_ciris_occ.settings import OPTIONS, Sources, check_marker, sizes
+from pytest_ciris_occ.settings import OPTIONS, Option, Sources, check_marker, sizes
 
 if TYPE_CHECKING:
     from pytest_ciris_occ.databases import Database, Selected
@@ -44,7 +48,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             group.addoption(option.flag, dest=option.name, default=None, metavar=option.metavar, help=text)
         else:
             group.addoption(option.flag, dest=option.name, action="store_const", const=True, default=None, help=text)
-        parser.addini(option.name, option.help, type="string", default=None)
+        parser.addini(option.name, option.help, type=_ini_type(option), default=None)
+
+
+def _ini_type(option: Option) -> Any:
+    """What may stand in an ini file: text, and in a TOML file the value as TOML writes it."""
+    if option.native is list:
+        return "linelist"
+    if option.native is str or pytest.version_tuple < (9, 2):
+        return "string"
+    return str | option.native
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -55,16 +68,23 @@ def pytest_configure(config: pytest.Config) -> None:
         "sizes to run it for), and what it runs on; each overrides the ini file",
     )
     config.addinivalue_line("python_files", str(_here() / "scenarios" / "test_*.py"))
-    sources = Sources(config.getoption, os.environ, lambda name: config.getini(name) or None)
+    sources = Sources(config.getoption, os.environ, lambda name: _from_ini(config, name))
     config.stash[_SOURCES] = sources
-    _identify(config)
     with _mistakes_as_usage_errors():
+        _identify(config)
         for name in OPTIONS:
             sources.get(name)
-        if any(sources.asked(name)[0] is not None for name in ("occ_database", "occ_postgres_url")):
+        if sources.asked("occ_database")[0] is not None:
             _parse_databases(sources, {})
+        if sources.asked("occ_postgres_url")[0]:
+            _check_postgres_url(sources.get("occ_postgres_url"))
         if sources.asked("occ_target")[0] is not None:
             _load_target(config, sources.get("occ_target"))
+
+
+def _from_ini(config: pytest.Config, name: str) -> Any:
+    value = config.getini(name)
+    return None if value in ("", []) else value
 
 
 def _identify(config: pytest.Config) -> None:
@@ -104,6 +124,12 @@ def _parse_databases(sources: Sources, marker: Mapping[str, Any]) -> list[Select
     return parse(sources.get("occ_database", marker))
 
 
+def _check_postgres_url(url: str) -> None:
+    from pytest_ciris_occ.databases.postgres import parse_url
+
+    parse_url(url)
+
+
 def _load_target(config: pytest.Config, reference: str) -> LoadedTarget:
     from pytest_ciris_occ.targets.loading import load_target
 
@@ -118,8 +144,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "occ_fleet" not in metafunc.fixturenames and "occ_database" not in metafunc.fixturenames:
         return
     metafunc.config.stash[_USED] = True
-    sources, marker = metafunc.config.stash[_SOURCES], _marker(metafunc.definition)
-    with _mistakes_as_collect_errors():
+    sources = metafunc.config.stash[_SOURCES]
+    with _mistakes_as_collect_errors(metafunc.function.__name__):
+        marker = _marker(metafunc.definition)
+        for name in OPTIONS.keys() - {"occ_n"}:
+            sources.get(name, marker)
         databases = _parse_databases(sources, marker)
         counts, not_applicable = sizes(sources, marker)
     metafunc.parametrize("occ_database", databases, ids=[entry.label for entry in databases], indirect=True)
@@ -130,12 +159,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 class _mistakes_as_collect_errors:  # noqa: N801 - used like a function
+    """Turns a sentence about the marker of a test into an error of collection, which is shown without a traceback."""
+
+    def __init__(self, test: str) -> None:
+        self._test = test
+
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if isinstance(error, UsageMistake):
-            raise pytest.Collector.CollectError(str(error)) from None
+            raise pytest.Collector.CollectError(f"{self._test}: {error}") from None
 
 
 def _marker(node: pytest.Item | Any) -> dict[str, Any]:
@@ -264,7 +298,7 @@ def pytest_runtest_makereport(
     if record is not None and call.when == "call":
         item.user_properties.extend(record.properties())
     if call.excinfo is not None and isinstance(call.excinfo.value, _OURS):
-        _hide_our_frames(call.excinfo)
+        call.excinfo = _without_our_frames(call.excinfo)
     report = yield
     if record is not None and report.failed and call.excinfo is not None:
         told = isinstance(call.excinfo.value, (SingleDecisionViolated, VerdictUnknown))
@@ -272,14 +306,31 @@ def pytest_runtest_makereport(
     return report
 
 
-def _hide_our_frames(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-    """Show the user's frames only; where none is left, the sentence stands alone."""
-    package = str(_here())
-    theirs = excinfo.traceback.filter(
-        lambda entry: package not in str(entry.path) and "contextlib" not in str(entry.path)
-    )
-    if theirs:
-        excinfo.traceback = theirs
+def _without_our_frames(excinfo: pytest.ExceptionInfo[BaseException]) -> pytest.ExceptionInfo[BaseException]:
+    """Show the user's frames only; where none is left, the sentence stands alone.
+
+    The traceback is built anew: pytest goes back to the raw one, so that filtering its own view would not last.
+    """
+    error, theirs = excinfo.value, None
+    for entry in reversed(excinfo.traceback):
+        if _is_theirs(Path(entry.path)):
+            raw = entry._rawentry  # noqa: SLF001 - it has no other name
+            theirs = TracebackType(theirs, raw.tb_frame, raw.tb_lasti, raw.tb_lineno)
+    if isinstance(error, OccError):
+        error.__cause__ = None  # what it was made of is in the sentence
+        error.__suppress_context__ = True
+    if theirs is not None:
+        return pytest.ExceptionInfo.from_exception(error.with_traceback(theirs))
+    sentence = pytest.fail.Exception(str(error), pytrace=False)
+    return pytest.ExceptionInfo.from_exception(sentence.with_traceback(excinfo.tb))
+
+
+def _is_theirs(path: Path) -> bool:
+    """Whether a frame is of the user's own code: neither pytest's nor ours, the scenarios apart."""
+    if path.is_relative_to(_here() / "scenarios"):
+        return True
+    machinery = (_here(), *(Path(str(module.__file__)).parent for module in (_pytest, pluggy)))
+    return path != Path(contextlib.__file__) and not any(path.is_relative_to(place) for place in machinery)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -24,6 +24,7 @@ class Option:
         parse: turns what was written into the value; raises ``ValueError`` with the end of a sentence.
         default: the value when nobody says anything.
         metavar: how the help calls the value; ``""`` for a switch.
+        native: what a TOML file may hold for it, besides text.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Option:
     parse: Callable[[Any], Any]
     default: Any
     metavar: str
+    native: type = str
 
     @property
     def flag(self) -> str:
@@ -60,8 +62,10 @@ def _integer(text: Any) -> int:
 
 
 def _list(text: Any) -> tuple[str, ...]:
-    entries = text if isinstance(text, (list, tuple)) else str(text).split(",")
-    return tuple(entry.strip() for entry in entries if entry.strip())
+    entries = text if isinstance(text, (list, tuple)) else [text]
+    if not all(isinstance(entry, str) for entry in entries):
+        raise ValueError("it must be a name, or a list of names")
+    return tuple(name.strip() for entry in entries for name in entry.split(",") if name.strip())
 
 
 def _reference(text: Any) -> str:
@@ -82,7 +86,12 @@ OPTIONS: Mapping[str, Option] = {
     option.name: option
     for option in (
         Option(
-            "occ_n", "number of occurrences; replaces the sizes of scenarios that declare a list", _count, None, "N"
+            "occ_n",
+            "number of occurrences; replaces the sizes of scenarios that declare a list",
+            _count,
+            None,
+            "N",
+            int,
         ),
         Option(
             "occ_database",
@@ -90,10 +99,11 @@ OPTIONS: Mapping[str, Option] = {
             _list,
             ("sqlite", "postgres"),
             "LIST",
+            list,
         ),
         Option("occ_postgres_url", "the server that 'postgres' means", str, "", "URL"),
         Option("occ_target", "the implementation under test", _reference, DEFAULT_TARGET, "MODULE:ATTR"),
-        Option("occ_seed", "seed of everything that is drawn; printed in the header", _integer, None, "SEED"),
+        Option("occ_seed", "seed of everything that is drawn; printed in the header", _integer, None, "SEED", int),
         Option("occ_history", "directory for the histories of all runs, as JSON lines", str, "", "DIR"),
         Option(
             "occ_require",
@@ -101,6 +111,7 @@ OPTIONS: Mapping[str, Option] = {
             _switch,
             False,
             "",
+            bool,
         ),
     )
 }
@@ -182,6 +193,8 @@ def sizes(sources: Sources, marker: Mapping[str, Any]) -> tuple[list[int], str]:
     wanted = None if asked is None else _parsed(OPTIONS["occ_n"], asked, where)
     declared = marker.get("n")
     if isinstance(declared, (list, tuple)):
+        if not declared:
+            raise UsageMistake("the marker's n= was given no size at all; give a number, or a list of numbers")
         return [wanted] if wanted else [_parsed(OPTIONS["occ_n"], size, "the marker's n=") for size in declared], ""
     if declared is None:
         return [wanted or sources.get("occ_n") or DEFAULT_N], ""

@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import os
 import select
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,9 +21,9 @@ from pytest_ciris_occ.databases.cache import locked
 from pytest_ciris_occ.databases.cluster import HOST, LOG, SUPERUSER, Server, log_tail
 from pytest_ciris_occ.databases.postgres import clean_database, driver_missing
 from pytest_ciris_occ.databases.provider import Database
-from pytest_ciris_occ.errors import FleetBroken, OccError
+from pytest_ciris_occ.errors import FleetBroken, OccError, UsageMistake
 from pytest_ciris_occ.fleet.linux import wait_gone
-from pytest_ciris_occ.fleet.rundir import PREFIX, RunDirectory, sweep
+from pytest_ciris_occ.fleet.rundir import RunDirectory, shared_place, sweep
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -73,7 +72,7 @@ class EmbeddedProvider:
             with clean_database(_url(server), "occ_", _creation(server)) as database:
                 yield database
         except FleetBroken as error:
-            if _runs(server):
+            if _runs(server.pid):
                 raise
             raise FleetBroken(
                 f"the embedded PostgreSQL server of this test run is gone (pid {server.pid}); see what killed it, "
@@ -111,17 +110,19 @@ def _wait_for_watchdog(directory: Path, seconds: float) -> None:
         server = None
     if server is not None:
         wait_gone([server.watchdog], seconds)
-    else:
-        # The directory is being removed, and its state went first: look again in a moment.
+        if not _runs(server.watchdog):
+            sweep()  # it was killed, or it has removed the directory
+    if directory.exists():
+        # It is being removed, and its state went first, or it is still held: look again in a moment.
         select.select([], [], [], 0.005)
 
 
 def _place(run_id: str) -> Path:
-    return Path(tempfile.gettempdir()) / f"{PREFIX}{os.getuid()}-pg-{run_id}"
+    return shared_place(f"pg-{run_id}")
 
 
 def _join(run_id: str) -> tuple[RunDirectory, Server]:
-    directory = RunDirectory.shared(f"pg-{run_id}")
+    directory = _hold(run_id)
     try:
         with locked(directory.path / _LOCK):
             server = _read(directory.path) or _start(directory)
@@ -132,15 +133,36 @@ def _join(run_id: str) -> tuple[RunDirectory, Server]:
     return directory, server
 
 
+def _hold(run_id: str) -> RunDirectory:
+    try:
+        return RunDirectory.shared(f"pg-{run_id}")
+    except OSError as error:
+        raise UsageMistake(
+            f"the embedded PostgreSQL server was to live in {str(_place(run_id))!r}, and that directory cannot be made "
+            f"({error.strerror}); set TMPDIR to one that is writable"
+        ) from error
+
+
 def _start(directory: RunDirectory) -> Server:
     try:
-        server = cluster.start(directory)
+        server = _started(directory)
     except FleetBroken as error:
         # The others would try in vain one after the other, and each wait as long as we did.
-        _write(directory.path, {_FAILURE: str(error)})
+        with suppress(OSError):
+            _write(directory.path, {_FAILURE: str(error)})
         raise
     _write(directory.path, asdict(server))
     return server
+
+
+def _started(directory: RunDirectory) -> Server:
+    try:
+        return cluster.start(directory)
+    except OSError as error:
+        raise FleetBroken(
+            f"the embedded PostgreSQL server could not be set up in {str(directory.path)!r} ({error}); "
+            f"look at the room and the permissions there, and run the tests again"
+        ) from error
 
 
 def _read(directory: Path) -> Server | None:
@@ -160,10 +182,10 @@ def _write(directory: Path, state: dict[str, object]) -> None:
     half.replace(directory / _STATE)
 
 
-def _runs(server: Server) -> bool:
-    """Say whether the postmaster is alive; one that has ended and was not collected yet is not."""
+def _runs(pid: int) -> bool:
+    """Say whether ``pid`` is alive; a process that has ended and was not collected yet is not."""
     try:
-        fd = os.pidfd_open(server.pid)
+        fd = os.pidfd_open(pid)
     except ProcessLookupError:
         return False
     try:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NoReturn
 
 from pytest_ciris_occ.errors import FleetBroken, UsageMistake
 from pytest_ciris_occ.fleet.harness import Harness
@@ -148,6 +149,10 @@ class Fleet:
             Plan(setting, "command", self.database_url, arguments, where, _variables(environment), stagger)
         )
 
+    def __reduce__(self) -> NoReturn:
+        """Refuse to travel into an occurrence, as part of a closure, where it could start nothing."""
+        raise TypeError("only the test process starts occurrences")
+
     def close(self) -> None:
         """End whatever a test has left running."""
         while self._live:
@@ -157,7 +162,7 @@ class Fleet:
 
     def _setting(self, n: int | None, timeout: float, stagger: float) -> Setting:
         count = self.setting.n if n is None else n
-        if not isinstance(count, int) or not 1 <= count <= MOST:
+        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= MOST:
             raise UsageMistake(f"a fleet of n={count!r} occurrences cannot be started; give a number from 1 to {MOST}")
         if not timeout > 0 or stagger < 0:
             raise UsageMistake(

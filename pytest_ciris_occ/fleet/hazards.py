@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import threading
 from collections.abc import Iterable
@@ -40,14 +41,17 @@ def _handles(fds: Iterable[int]) -> list[str]:
             link = os.readlink(f"/proc/self/fd/{fd}")
             if link.startswith("socket:"):
                 found.append("an open socket")
-            elif link.startswith("/") and _is_sqlite(Path(link)):
+            elif link.startswith("/") and _is_sqlite(fd, Path(link)):
                 found.append(f"an open SQLite database ({link})")
     return found
 
 
-def _is_sqlite(path: Path) -> bool:
+def _is_sqlite(fd: int, path: Path) -> bool:
     if not path.is_file():
         return False
+    if path.stat().st_size == 0:
+        # A new database is empty until its first write. Another empty file that is open like this costs time, no more.
+        return fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
     with path.open("rb") as file:
         head = file.read(len(_SQLITE_MAGIC))
     return head == _SQLITE_MAGIC or path.name.endswith(("-wal", "-shm"))

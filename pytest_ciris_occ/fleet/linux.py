@@ -7,10 +7,12 @@ import os
 import select
 import signal
 import sys
+from pathlib import Path
 
 from pytest_ciris_occ.errors import UsageMistake
 
 _PR_SET_PDEATHSIG = 1
+_SIGNAL_MASKS = ("SigPnd:", "ShdPnd:", "SigBlk:")
 _PR_SET_CHILD_SUBREAPER = 36
 
 # Loaded before any fork: dlopen in a forked child may meet a lock that another thread held.
@@ -48,16 +50,32 @@ def die_with_parent(sig: int = signal.SIGKILL) -> None:
     _prctl(_PR_SET_PDEATHSIG, int(sig))
 
 
+def wait_ended(pidfd: int, seconds: float) -> None:
+    """Wait until the process of a pidfd has ended, at most ``seconds``."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    poll.poll(seconds * 1000)
+
+
 def wait_gone(pids: list[int], seconds: float) -> None:
     """Wait until all ``pids`` have ended, at most ``seconds`` for each."""
     for pid in pids:
         try:
-            fd = os.pidfd_open(pid)
+            pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
             continue
         try:
-            poll = select.poll()
-            poll.register(fd, select.POLLIN)
-            poll.poll(seconds * 1000)
+            wait_ended(pidfd, seconds)
         finally:
-            os.close(fd)
+            os.close(pidfd)
+
+
+def is_handled(pid: int, sig: int) -> bool:
+    """Say whether a process is done with a signal that it was sent: not pending, nor blocked as within its handler."""
+    bit = 1 << (sig - 1)
+    try:
+        states = [Path(f"/proc/{pid}/task/{task}/status").read_text() for task in os.listdir(f"/proc/{pid}/task")]
+    except (FileNotFoundError, ProcessLookupError):
+        return True  # it has ended
+    masks = (line.split()[1] for state in states for line in state.splitlines() if line.startswith(_SIGNAL_MASKS))
+    return not any(int(mask, 16) & bit for mask in masks)

@@ -16,17 +16,19 @@ from pytest_ciris_occ.errors import FleetBroken, UsageMistake, VerdictUnknown
 from pytest_ciris_occ.fleet import channel
 from pytest_ciris_occ.fleet.child import STACKS
 from pytest_ciris_occ.fleet.client import ZygoteClient
+from pytest_ciris_occ.fleet.linux import is_handled
 from pytest_ciris_occ.fleet.member import Member
 from pytest_ciris_occ.fleet.occurrence import Identity
 from pytest_ciris_occ.fleet.orders import Mode, Spawn
 from pytest_ciris_occ.fleet.outcome import RunHistory
-from pytest_ciris_occ.history import History, Journal, Setting
+from pytest_ciris_occ.history import History, Journal, Life, ProcessEvent, Setting
 from pytest_ciris_occ.reports.events import Event, RunEnded
 
 START_BOUND = 120.0
 """Seconds within which every occurrence must stand ready."""
 
 _STACKS_BOUND = 1.0
+_STACKS_POLL = 0.01
 _END_BOUND = 30.0
 
 
@@ -357,9 +359,8 @@ class RunningFleet:
             if member.mode != "command" and member.state == "running":
                 member.signal(STACKS)  # faulthandler prints where every thread stands
         limit = time.monotonic() + _STACKS_BOUND
-        before = {member: member.output.total for member in late}
-        while time.monotonic() < limit and any(member.output.total == before[member] for member in self._living()):
-            self._pump(limit)
+        while time.monotonic() < limit and not all(is_handled(member.pid, STACKS) for member in self._living()):
+            self._pump(min(limit, time.monotonic() + _STACKS_POLL))
         self._kill_all()
 
     def _kill_all(self) -> None:
@@ -418,8 +419,15 @@ class RunningFleet:
         self._journal.write({"record": "process", "step": step, "at": at - self._origin} | who | more)
 
     def _sketch(self) -> str:
-        states = (f"{m.name}: {'at a rendezvous' if m.waiting else m.state}" for m in self._members)
-        return "; ".join(states)
+        ends = self.history.ends
+        return "; ".join(_state(member, ends) for member in self._members)
+
+
+def _state(member: Member, ends: dict[Life, ProcessEvent]) -> str:
+    end = ends.get((member.name, member.identity.incarnation))
+    if end is not None:
+        return f"{member.name} {end.detail[:300]}"
+    return f"{member.name} {'waits at a rendezvous' if member.waiting else f'is {member.state}'}"
 
 
 @contextlib.contextmanager

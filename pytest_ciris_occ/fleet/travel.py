@@ -25,7 +25,8 @@ def pack(function: Callable[..., object]) -> bytes:
             f"occurrence as its one argument"
         )
     try:
-        packed: bytes = dill.dumps(function)
+        # The main script has no module to refer to in another process: what the function uses travels with it.
+        packed: bytes = dill.dumps(function, recurse=getattr(function, "__module__", None) == "__main__")
     except Exception as error:
         raise UsageMistake(_why_not(function, error)) from error
     return packed

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ciris_occ.fleet.bootstrap import interpreter_command
-from pytest_ciris_occ.fleet.linux import adopt_orphans, die_with_parent, wait_gone
+from pytest_ciris_occ.fleet.linux import adopt_orphans, die_with_parent, wait_ended, wait_gone
 from pytest_ciris_occ.fleet.rundir import ALIVE, RunDirectory
 
 _GRACE = 2.0
@@ -81,10 +81,10 @@ def main(argv: list[str]) -> None:
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sig, _stay)  # not SIG_IGN, which the command would inherit
     signal.signal(signal.SIGCHLD, _reap)
-    pid = _start(watched)
+    command = os.pidfd_open(_start(watched))  # a pid may be another's by the time of need
     _wait_until_nobody_holds(Path(watched.directory))
     if watched.quit_signal is not None:
-        _ask(pid, watched.quit_signal)
+        _ask(command, watched.quit_signal)
     _end_descendants()
     shutil.rmtree(watched.directory, ignore_errors=True)
 
@@ -126,10 +126,10 @@ def _wait_until_nobody_holds(directory: Path) -> None:
         fcntl.flock(os.open(directory / ALIVE, os.O_RDWR), fcntl.LOCK_EX)
 
 
-def _ask(pid: int, sig: int) -> None:
+def _ask(command: int, sig: int) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, sig)
-        wait_gone([pid], _GRACE)
+        signal.pidfd_send_signal(command, sig)
+        wait_ended(command, _GRACE)
 
 
 def _end_descendants() -> None:

@@ -2,65 +2,57 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Sequence
+from itertools import combinations
 
-from pytest_ciris_occ.history import JSON, History, Operation
-from pytest_ciris_occ.invariants.verdict import Verdict
-
-
-def leaves_open(value: JSON) -> bool:
-    """Whether a decision leaves the question open: whoever resumes it claims it anew."""
-    return value == "deferred"
+from pytest_ciris_occ.history import History
+from pytest_ciris_occ.invariants.holds import Hold, could_take_turns, holds_on
+from pytest_ciris_occ.invariants.moments import Moments
+from pytest_ciris_occ.invariants.verdict import Status, Verdict
 
 
 def one_claimant(history: History) -> Verdict:
     """At most one occurrence at a time holds the right to decide a shared task (INV 1).
 
-    Two claims that were both granted on one task are legitimate only if the first hold had ended when the second
-    was granted: its lease had run out, its process had died, or it had deferred. A final decision does not free the
-    right again: a task that is decided cannot be claimed once more. An occurrence that decided without having
-    journalled a claim counts as holding from its decision on.
+    Claims that were all granted on one task are legitimate only if they can have followed one another: each was
+    granted when the hold before it had ended, because its lease had run out, its process had died, or it had deferred.
+    A decision that stands does not free the right again, and neither does an occurrence that returns: it had finished.
+    The lives of one occurrence do not compete. An occurrence that decided without having told of a claim counts as
+    holding from its decision on.
 
-    Holds are compared by what is certain only: a claim is held from the moment it *returned*, so correct code is
-    never accused for the width of a call. Source: mutual exclusion as in Gray and Cheriton, *Leases* (SOSP 1989).
+    A grant may have been made at any moment of its interval (see ``moments``), so correct code is not accused for the
+    width of a call. A claimant that fell by itself may have given its hold back long before its process had ended;
+    where the verdict depends on that, it is ``unknown``. Source: mutual exclusion as in Gray and Cheriton, *Leases*
+    (SOSP 1989).
     """
-    holds = {task: _holds(history, task) for task in history.tasks}
-    for task, granted in holds.items():
-        for first, second in pairwise(granted):
-            if first.life != second.life and not _released(history, first, second):
-                return Verdict("one_claimant", "violated", _two_claimants(task, first, second), (first, second))
-    count = sum(len(granted) for granted in holds.values())
-    return Verdict("one_claimant", "holds", f"{count} granted claims on {len(holds)} tasks, never two at a time")
+    moments = Moments(history)
+    granted = {task: holds_on(history, moments, task) for task in history.tasks}
+    for task, holds in granted.items():
+        if clash := _clash(holds):
+            return _verdict("violated", clash, f"{_names(clash)} hold {task} at a time: {_grants(clash)}")
+    for task in history.tasks:
+        if clash := _clash(holds_on(history, moments, task, late=True)):
+            reason = f"whether {clash[0].occurrence} still held {task} cannot be told, since it fell: {_grants(clash)}"
+            return _verdict("unknown", clash, reason)
+    count = sum(len(holds) for holds in granted.values())
+    return Verdict("one_claimant", "holds", f"{count} granted claims on {len(granted)} tasks, never two at a time")
 
 
-def _holds(history: History, task: str) -> list[Operation]:
-    claims = [op for op in history.of("claim", task=task) if op.outcome == "ok" and op.value is True]
-    claimed_by = {claim.life for claim in claims}
-    bare = {op.life: op for op in reversed([*history.of("decide", task=task)]) if op.life not in claimed_by}
-    holds = [*claims, *(op for op in bare.values() if op.outcome == "ok")]
-    return sorted(holds, key=_granted)
+def _clash(holds: Sequence[Hold]) -> Sequence[Hold]:
+    """The holds that cannot have taken turns: two of them if two show it, else all."""
+    if could_take_turns(holds):
+        return ()
+    return next((pair for pair in combinations(holds, 2) if not could_take_turns(pair)), holds)
 
 
-def _granted(hold: Operation) -> float:
-    return hold.invoked if hold.returned is None else hold.returned
+def _names(holds: Sequence[Hold]) -> str:
+    both = "both " if len(holds) == 2 else ""
+    return both + " and ".join(dict.fromkeys(hold.occurrence for hold in holds))
 
 
-def _released(history: History, first: Operation, second: Operation) -> bool:
-    """Whether the first hold had, or may have, ended before the second was granted."""
-    until = _granted(second)
-    died = history.died(first.life)
-    if died is not None and died <= until:
-        return True
-    if first.lease is not None and first.invoked + first.lease <= until:
-        return True
-    return any(
-        op.life == first.life and leaves_open(op.value) and op.invoked <= until
-        for op in history.of("decide", task=first.task)
-    )
+def _grants(holds: Sequence[Hold]) -> str:
+    return ", ".join(f"granted to {hold.occurrence} by {hold.latest * 1000:.1f} ms" for hold in holds)
 
 
-def _two_claimants(task: str, first: Operation, second: Operation) -> str:
-    return (
-        f"both {first.occurrence} and {second.occurrence} hold {task}: granted to {first.occurrence} at "
-        f"{_granted(first) * 1000:.1f} ms, and to {second.occurrence} at {_granted(second) * 1000:.1f} ms"
-    )
+def _verdict(status: Status, holds: Sequence[Hold], reason: str) -> Verdict:
+    return Verdict("one_claimant", status, reason, tuple(hold.origin for hold in holds))

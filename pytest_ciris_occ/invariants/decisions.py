@@ -2,41 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import combinations
+from math import inf
 
 from pytest_ciris_occ.history import History, Operation
-from pytest_ciris_occ.invariants.claims import leaves_open
-from pytest_ciris_occ.invariants.verdict import Verdict
+from pytest_ciris_occ.invariants.holds import can_follow, holds_on, last_before
+from pytest_ciris_occ.invariants.made import may_be_source, observed_decisions, stored_by, tried_decisions
+from pytest_ciris_occ.invariants.moments import Moments
+from pytest_ciris_occ.invariants.verdict import Verdict, worst
 
 
-def firm_decisions(history: History, task: str) -> list[Operation]:
-    """The decisions on ``task`` that were certainly made.
+def stands(history: History, moments: Moments, made: Operation, by: float = inf) -> bool:
+    """Whether a decision was certainly made, in the eyes of somebody who looks at the moment ``by``.
 
-    What a claimant decided that then died without completing it counts as ``info``: nobody may ever have seen it,
-    and whoever takes over is right to decide again.
+    Told is not stored: an occurrence may tell of its decision before it stores it. A decision that was never shown to
+    be stored is in doubt when its process was cut short, or when another occurrence had taken the task over after its
+    lease had run out; whoever has taken over is right to decide again.
     """
-    completed = {op.life for op in history.of("complete", task=task) if op.outcome == "ok"}
-    return [
-        op
-        for op in history.of("decide", task=task)
-        if op.outcome == "ok" and not leaves_open(op.value) and (history.died(op.life) is None or op.life in completed)
-    ]
+    if stored_by(history, moments, made) < inf:
+        return True
+    cut_short = made.outcome != "ok" or moments.gone(made.life, by)
+    return not cut_short and not _taken_over(history, moments, made, by)
+
+
+def _taken_over(history: History, moments: Moments, made: Operation, by: float) -> bool:
+    holds = holds_on(history, moments, str(made.task))
+    mine = last_before(holds, made)
+    later = [hold for hold in holds if hold.occurrence != made.occurrence and hold.earliest <= by]
+    return mine is not None and any(hold.latest > mine.earliest and can_follow(mine, hold) for hold in later)
+
+
+def standing_decisions(history: History, moments: Moments, task: str, by: float = inf) -> list[Operation]:
+    """The final decisions on ``task`` that stand."""
+    return [op for op in tried_decisions(history, task) if stands(history, moments, op, by)]
 
 
 def one_decision(history: History) -> Verdict:
     """For one shared task at most one decision is ever made (INV 2, the single-decision invariant).
 
-    Two decisions by different processes are two, even if they say the same; one process may repeat its own. Source:
-    *integrity* of consensus, Cachin, Guerraoui, Rodrigues, *Reliable and Secure Distributed Programming*, §5.1.
+    Two decisions by different processes are two, even if they say the same; one process may repeat its own. A decision
+    that is in doubt (see ``stands``) is none. Source: *integrity* of consensus, Cachin, Guerraoui, Rodrigues,
+    *Reliable and Secure Distributed Programming*, §5.1.
     """
-    made = {task: firm_decisions(history, task) for task in history.tasks}
-    for decisions in made.values():
-        for other in decisions[1:]:
-            first = decisions[0]
-            if other.life != first.life or other.value != first.value:
+    moments = Moments(history)
+    for task in history.tasks:
+        for first, other in combinations(tried_decisions(history, task), 2):
+            if _differ(first, other) and _both_stand(history, moments, first, other):
                 return Verdict("one_decision", "violated", _decided_twice(first, other), (first, other))
-    count = sum(bool(decisions) for decisions in made.values())
-    return Verdict("one_decision", "holds", f"{count} of {len(made)} tasks decided, each once")
+    decided = sum(bool(standing_decisions(history, moments, task)) for task in history.tasks)
+    return Verdict("one_decision", "holds", f"{decided} of {len(history.tasks)} tasks decided, each once")
+
+
+def _differ(first: Operation, other: Operation) -> bool:
+    return other.life != first.life or other.value != first.value
+
+
+def _both_stand(history: History, moments: Moments, first: Operation, other: Operation) -> bool:
+    return stands(history, moments, first, moments.latest(other)) and stands(
+        history, moments, other, moments.latest(first)
+    )
 
 
 def _decided_twice(first: Operation, other: Operation) -> str:
@@ -45,46 +69,54 @@ def _decided_twice(first: Operation, other: Operation) -> str:
     )
 
 
-def observed_decisions(history: History, task: str) -> Iterator[Operation]:
-    """The observations of a final decision on ``task``."""
-    for op in history.of("observe", task=task):
-        if op.outcome == "ok" and op.value is not None and not leaves_open(op.value):
-            yield op
-
-
 def agreement(history: History) -> Verdict:
     """Everybody who reports a decision reports the same one, and it is the one that was made (INV 2).
 
-    Occurrences that end without any decision are the business of ``everyone_ends``. Source: *agreement* of consensus,
-    as for ``one_decision``.
+    A decision that is in doubt (see ``stands``) is no report. Occurrences that end without any decision are the
+    business of ``everyone_ends``. Source: *agreement* of consensus, as for ``one_decision``.
     """
+    moments = Moments(history)
     counted = 0
     for task in history.tasks:
-        reports = [*firm_decisions(history, task), *observed_decisions(history, task)]
+        reports = [*tried_decisions(history, task), *observed_decisions(history, task)]
         counted += len(reports)
-        for other in reports[1:]:
-            first = reports[0]
-            if other.value != first.value:
+        for first, other in combinations(reports, 2):
+            if other.value != first.value and _both_report(history, moments, first, other):
                 reason = f"on {task}, {first.occurrence} has {first.value!r} and {other.occurrence} has {other.value!r}"
                 return Verdict("agreement", "violated", reason, (first, other))
     return Verdict("agreement", "holds", f"{counted} reports of a decision, all alike within their task")
 
 
+def _both_report(history: History, moments: Moments, first: Operation, other: Operation) -> bool:
+    return all(
+        one.function == "observe" or stands(history, moments, one, moments.latest(another))
+        for one, another in ((first, other), (other, first))
+    )
+
+
 def validity(history: History) -> Verdict:
     """A decision that somebody reports was made by somebody before (INV 2).
 
-    Source: *validity* of consensus, as for ``one_decision``.
+    Where nobody claimed or decided the task within the history, the decision may be older than the history, and the
+    verdict is ``unknown``. Source: *validity* of consensus, as for ``one_decision``.
     """
-    counted = 0
-    for task in history.tasks:
-        for report in observed_decisions(history, task):
-            counted += 1
-            if not any(_may_be_source(made, report) for made in history.of("decide", task=task)):
-                reason = f"{report.occurrence} reports {report.value!r} for {task}, which nobody had decided"
-                return Verdict("validity", "violated", reason, (report,))
-    return Verdict("validity", "holds", f"{counted} observations, each of a decision that was made before")
+    moments = Moments(history)
+    reports = [op for task in history.tasks for op in observed_decisions(history, task)]
+    unfounded = [report for report in reports if not _has_source(history, moments, report)]
+    found = f"{len(reports)} observations, each of a decision that was made before"
+    return worst(_unfounded(history, report) for report in unfounded) or Verdict("validity", "holds", found)
 
 
-def _may_be_source(made: Operation, report: Operation) -> bool:
-    end = report.invoked if report.returned is None else report.returned
-    return made.value == report.value and made.outcome != "fail" and made.invoked <= end
+def _has_source(history: History, moments: Moments, report: Operation) -> bool:
+    return any(
+        made.outcome != "fail" and may_be_source(moments, made, report)
+        for made in history.of("decide", task=report.task)
+    )
+
+
+def _unfounded(history: History, report: Operation) -> Verdict:
+    what = f"{report.occurrence} reports {report.value!r} for {report.task}"
+    if any(op.value is True or op.function == "decide" for op in history.of("claim", "decide", task=report.task)):
+        return Verdict("validity", "violated", f"{what}, which nobody had decided", (report,))
+    reason = f"{what}, and nobody in this run claimed or decided it: it may have been decided before the run"
+    return Verdict("validity", "unknown", reason, (report,))

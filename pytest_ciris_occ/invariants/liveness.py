@@ -5,18 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_ciris_occ.history import History, Life, Operation, ProcessEvent
-from pytest_ciris_occ.invariants.claims import leaves_open
-from pytest_ciris_occ.invariants.decisions import firm_decisions, observed_decisions
-from pytest_ciris_occ.invariants.verdict import Verdict
+from pytest_ciris_occ.invariants.decisions import standing_decisions
+from pytest_ciris_occ.invariants.made import leaves_open, observed_decisions, tried_decisions
+from pytest_ciris_occ.invariants.moments import Moments
+from pytest_ciris_occ.invariants.verdict import Verdict, worst
 
-# Class names, not classes: the checkers read histories, and know no driver. SQLAlchemy wraps, so that the message of
-# SQLite's one class for everything has to be looked at as well.
-_CONTENTION_KINDS = frozenset({"LockNotAvailable", "SerializationFailure", "DeadlockDetected", "TransactionRollback"})
+# Class names, not classes: the checkers read histories, and know no driver. Several drivers' names for one thing;
+# SQLAlchemy wraps, so that the message of SQLite's one class for everything has to be looked at as well.
+_CONTENTION_KINDS = frozenset(
+    {
+        "LockNotAvailable",
+        "SerializationFailure",
+        "DeadlockDetected",
+        "TransactionRollback",
+        "LockNotAvailableError",
+        "SerializationError",
+        "DeadlockDetectedError",
+        "TransactionRollbackError",
+    }
+)
 _CONTENTION_WORDS = (
     "database is locked",
     "database table is locked",
+    "database schema is locked",
     "could not serialize access",
     "deadlock detected",
+    "canceling statement due to lock timeout",
 )
 
 
@@ -27,6 +41,17 @@ def died_of_contention(end: ProcessEvent) -> bool:
     )
 
 
+def still_running(history: History) -> list[Life]:
+    """The lives that had not ended by themselves, or by a fault, when the history did."""
+    return [life for life in history.lives if life not in history.ends or history.ends[life].reason == "bound"]
+
+
+def able_survivors(history: History) -> set[Life]:
+    """Those who survived, and had not the bad luck of being refused a lock."""
+    ends = history.ends
+    return {life for life in history.survivors() if life not in ends or not died_of_contention(ends[life])}
+
+
 def everyone_ends(history: History) -> Verdict:
     """Everybody who survives ends by itself, in bounded time, with the decision (INV 4).
 
@@ -35,34 +60,38 @@ def everyone_ends(history: History) -> Verdict:
     ``unknown``: longer than the harness waited is not for ever. An occurrence that looked for a decision and ended
     with none, though one was made, is left out, and that is a violation whatever it says of a time-out.
     """
-    unlucky = []
+    unlucky, late = [], []
     survivors = history.survivors()
     for life in survivors:
         end = history.ends.get(life)
         if end is None or end.reason == "bound":
-            return Verdict("everyone_ends", "unknown", _still_running(history, life), (end,) if end else ())
-        if died_of_contention(end):
+            late.append(life)
+        elif died_of_contention(end):
             unlucky.append(life[0])
         elif end.reason != "returned":
             return Verdict("everyone_ends", "violated", f"{life[0]} did not end well: {end.detail}", (end,))
-    for task in history.tasks:
-        for verdict in _left_out(history, task, survivors):
-            return verdict
+    for verdict in _left_out(history, set(survivors) - set(late)):
+        return verdict
+    if late:
+        return _unfinished(history, late[0])
     died = f", {', '.join(unlucky)} without harm of lock contention" if unlucky else ""
     return Verdict("everyone_ends", "holds", f"{len(survivors)} survivors ended{died}")
 
 
-def _still_running(history: History, life: Life) -> str:
-    return f"{life[0]} was still running after {history.setting.bound:g} s, when the harness ended the run"
+def _unfinished(history: History, life: Life) -> Verdict:
+    reason = f"{life[0]} was still running after {history.setting.bound:g} s, when the harness ended the run"
+    return Verdict("everyone_ends", "unknown", reason, tuple(filter(None, [history.ends.get(life)])))
 
 
-def _left_out(history: History, task: str, survivors: tuple[Life, ...]) -> Iterator[Verdict]:
-    decisions = firm_decisions(history, task)
-    last = {op.life: op for op in history.of("observe", task=task) if op.life in survivors}
-    for decision in decisions[:1]:
-        for life, observation in last.items():
-            if observation.value is None and not any(op.life == life for op in decisions):
-                yield Verdict("everyone_ends", "violated", _without(decision, observation), (decision, observation))
+def _left_out(history: History, ended: set[Life]) -> Iterator[Verdict]:
+    moments = Moments(history)
+    for task in history.tasks:
+        decided = [op for op in standing_decisions(history, moments, task) if op.value is not None]
+        learnt = [op for op in history.of("decide", "observe", "read", task=task) if op.outcome == "ok"]
+        knows = {op.life for op in learnt if op.value is not None}
+        for looked in history.of("observe", task=task):
+            if decided and looked.life in ended - knows:
+                yield Verdict("everyone_ends", "violated", _without(decided[0], looked), (decided[0], looked))
 
 
 def _without(decision: Operation, observation: Operation) -> str:
@@ -77,26 +106,33 @@ def someone_decides(history: History) -> Verdict:
     """Every shared task that somebody took up is decided, as long as somebody who took it up survives (INV 4).
 
     Source: *termination* of consensus, as for ``one_decision``. Measured at the end of the run: every occurrence had
-    ended by itself by then; where one had not, or nobody survived, nothing can be said.
+    ended by itself by then; where one had not, or nobody survived, nothing can be said, and neither where the only
+    decision is one that may or may not have been stored, and nobody looked for it in vain.
     """
-    for task in history.tasks:
-        touched = list(history.of("claim", "decide", "observe", task=task))
-        if touched and not _is_decided(history, task):
-            return _undecided(history, task, touched)
-    return Verdict("someone_decides", "holds", f"{len(history.tasks)} tasks, each decided")
+    moments = Moments(history)
+    open_tasks = [task for task in history.tasks if not _is_decided(history, moments, task)]
+    taken_up = {task: list(history.of("claim", "decide", "observe", task=task)) for task in open_tasks}
+    undecided = worst(_undecided(history, task, touched) for task, touched in taken_up.items() if touched)
+    return undecided or Verdict("someone_decides", "holds", f"{len(history.tasks)} tasks, each decided")
 
 
-def _is_decided(history: History, task: str) -> bool:
-    if any(leaves_open(op.value) for op in history.of("decide", task=task)):
+def _is_decided(history: History, moments: Moments, task: str) -> bool:
+    if any(leaves_open(op.value) for op in history.of("decide", "observe", task=task)):
         return True  # deferred on purpose: the answer is still to come
-    return bool(firm_decisions(history, task)) or any(observed_decisions(history, task))
+    return bool(standing_decisions(history, moments, task)) or any(observed_decisions(history, task))
 
 
 def _undecided(history: History, task: str, touched: list[Operation]) -> Verdict:
-    if any(end.reason == "bound" for end in history.ends.values()):
+    able = able_survivors(history)
+    in_vain = any(op.function == "observe" and op.life in able for op in touched)
+    if still_running(history):
         return Verdict("someone_decides", "unknown", f"{task} was undecided when the harness ended the run")
-    if not {op.life for op in touched} & set(history.survivors()):
+    if not {op.life for op in touched} & able:
         return Verdict("someone_decides", "unknown", f"nobody who took up {task} survived to decide it")
+    tried = tried_decisions(history, task)
+    if tried and not in_vain:
+        reason = f"whether {tried[0].occurrence} decided {task} before it ended cannot be told"
+        return Verdict("someone_decides", "unknown", reason, tuple(tried))
     claims = [op for op in touched if op.function == "claim" and op.value is True]
     who = f"; {claims[-1].occurrence} had claimed it" if claims else ""
     return Verdict("someone_decides", "violated", f"nobody ever decided {task}{who}", tuple(claims[-1:]))

@@ -31,6 +31,11 @@ class Verdict:
     evidence: tuple[Evidence, ...] = ()
 
 
+def worst(verdicts: Iterable[Verdict]) -> Verdict | None:
+    """The first of the worst: a violation outranks what cannot be told, and that outranks a pass."""
+    return max(verdicts, key=lambda verdict: _RANK[verdict.status], default=None)
+
+
 class Invariant(Protocol):
     """A pure function from a history to a verdict. Write your own in ten lines and pass it to ``check``."""
 
@@ -55,7 +60,7 @@ class Judgement:
 
 
 def judge(history: History, invariants: Iterable[Callable[[History], Verdict]]) -> Judgement:
-    """Ask every invariant; one that crashes says ``unknown`` with its error.
+    """Ask every invariant; one that crashes, or answers with something else, says ``unknown`` with the reason.
 
     A history in which nothing was journalled is ``unknown``, however content the invariants are.
     """
@@ -75,9 +80,13 @@ _EMPTY = Verdict(
 
 def _ask(invariant: Callable[[History], Verdict], history: History) -> Verdict:
     try:
-        return invariant(history)
+        answer: object = invariant(history)
     except Exception as error:
         return Verdict(_name(invariant), "unknown", f"the invariant itself raised {type(error).__name__}: {error}")
+    if isinstance(answer, Verdict):
+        return answer
+    reason = f"the invariant returned {answer!r:.80}, which is no Verdict; return pytest_ciris_occ.Verdict(…)"
+    return Verdict(_name(invariant), "unknown", reason)
 
 
 def _name(invariant: object) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_ciris_occ.history import History, Operation
 from pytest_ciris_occ.invariants import Judgement, Status
 from pytest_ciris_occ.reports.events import Checked, Event, Noted, RunEnded
 from pytest_ciris_occ.reports.story import tell_story
+from pytest_ciris_occ.reports.text import printable
 
 _OUTPUT_LINES = 12
+_FRAMES = 6
+_WIDTH = 300
+_STACK = re.compile(r"(Current thread|Thread) 0x[0-9a-f]+ .*\(most recent call first\):")  # as faulthandler writes it
 _FEW = 3
 _RANK: Mapping[str, int] = {"not checked": 0, "holds": 1, "unknown": 2, "violated": 3}
 
@@ -57,7 +62,7 @@ class TestRecord:
         yield "occ_n", self.n
         yield "occ_verdict", str(self._verdict)
         decisions = self._decisions()
-        yield "occ_decided", _few([f"{op.value}" for op in decisions], "decisions")
+        yield "occ_decided", _few([printable(f"{op.value}") for op in decisions], "decisions")
         yield "occ_by", _few([op.occurrence for op in decisions], "occurrences")
         yield "occ_seconds", round(sum(run.seconds for run in self._runs), 6)
 
@@ -89,4 +94,15 @@ def _outputs(history: History) -> Iterator[str]:
         lines = text.strip().splitlines()
         if lines:
             yield f"{occurrence}:"
-            yield from (f"  {line[:300]}" for line in lines[-_OUTPUT_LINES:])
+            yield from (f"  {printable(line[:_WIDTH])}" for line in _telling(lines))
+
+
+def _telling(lines: Sequence[str]) -> Iterator[str]:
+    """The last lines, and of the stacks of an occurrence that was still running the top of each."""
+    stacks = [number for number, line in enumerate(lines) if _STACK.match(line)]
+    if not stacks:
+        yield from lines[-_OUTPUT_LINES:]
+        return
+    yield from lines[: stacks[0]][-_OUTPUT_LINES:]
+    for begin, end in zip(stacks, [*stacks[1:], len(lines)], strict=True):
+        yield from lines[begin:end][: _FRAMES + 1]

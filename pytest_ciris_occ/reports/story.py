@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 from pytest_ciris_occ.history import History, Life, Operation, ProcessEvent
 from pytest_ciris_occ.invariants import Evidence, Judgement, Verdict
+from pytest_ciris_occ.reports.text import printable
 
 LINES = 25
 _WIDTH = 150
+_WIDEST = 600  # for the first line, which must be whole in itself
 _TRACEBACK_LINES = 4
 
 
@@ -25,7 +27,8 @@ def tell_story(
     head = [_headline(judgement), *_other_verdicts(judgement), _setting(history), *(f"note: {note}" for note in notes)]
     tail = list(_last_words(tracebacks or {}))
     room = LINES - len(head) - len(tail)
-    return "\n".join(_cut(line) for line in [*head, *_events(history, judgement, room), *tail][:LINES])
+    first, *others = [*head, *_events(history, judgement, room), *tail][:LINES]
+    return "\n".join([_cut(first, _WIDEST), *(_cut(line, _WIDTH) for line in others)])
 
 
 def _headline(judgement: Judgement) -> str:
@@ -143,6 +146,6 @@ def _last_words(tracebacks: Mapping[Life, str]) -> Iterator[str]:
             return
 
 
-def _cut(line: str) -> str:
-    line = " ".join(line.splitlines()) if "\n" in line else line
-    return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"
+def _cut(line: str, width: int) -> str:
+    line = printable(" ".join(line.splitlines()))
+    return line if len(line) <= width else f"{line[: width - 1]}…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from collections.abc import Sequence
@@ -44,7 +45,7 @@ def load_target(reference: str, places: Sequence[Path] = ()) -> LoadedTarget:
     target: Any = _import(module_name, reference, places)
     for part in attribute.split("."):
         if not hasattr(target, part):
-            raise UsageMistake(f"--occ-target was given {reference!r}, and {module_name} has no {attribute!r}")
+            raise UsageMistake(_not_there(reference, module_name, target, part))
         target = getattr(target, part)
     missing = [name for name in _METHODS if not callable(getattr(target, name, None))]
     if missing or isinstance(target, type):
@@ -55,9 +56,9 @@ def load_target(reference: str, places: Sequence[Path] = ()) -> LoadedTarget:
 def _import(name: str, reference: str, places: Sequence[Path]) -> Any:
     try:
         return _import_from(name, places)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script without its main guard may exit
         raise UsageMistake(
-            f"--occ-target was given {reference!r}, and importing {name} raised {type(error).__name__}: {error}; "
+            f"{reference!r} was given as the target, and importing {name} raised {type(error).__name__}: {error}; "
             f"give MODULE:ATTR of something that can be imported from {Path.cwd()}"
         ) from error
 
@@ -73,9 +74,15 @@ def _import_from(name: str, places: Sequence[Path]) -> Any:
     return importlib.import_module(name)
 
 
+def _not_there(reference: str, module_name: str, owner: Any, part: str) -> str:
+    close = difflib.get_close_matches(part, dir(owner), n=1)
+    hint = f"did you mean {close[0]!r}?" if close else "give MODULE:ATTR of an object that is there"
+    return f"{reference!r} was given as the target, and {module_name} has no {part!r}; {hint}"
+
+
 def _not_a_target(reference: str, target: Any, missing: list[str]) -> str:
     if isinstance(target, type):
         what = f"it is the class {target.__name__}, not an object of it"
     else:
         what = f"it is a {type(target).__name__} without {' and '.join(f'{name}()' for name in missing)}"
-    return f"--occ-target was given {reference!r}, and {what}; see pytest_ciris_occ.targets.SharedTaskTarget"
+    return f"{reference!r} was given as the target, and {what}; see pytest_ciris_occ.targets.SharedTaskTarget"

@@ -12,13 +12,24 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+_METHODS = ("claim", "decide", "read", "wait", "close")
 
 
 class RecordingSession:
     """A :class:`~pytest_ciris_occ.targets.Session` around the target's own."""
 
     def __init__(self, occ: Occurrence, session: Session) -> None:
-        """Wrap ``session`` for ``occ``."""
+        """Wrap ``session`` for ``occ``.
+
+        Raises:
+            UsageMistake: it is no session.
+        """
+        missing = [f"{name}()" for name in _METHODS if not callable(getattr(session, name, None))]
+        if missing:
+            raise UsageMistake(
+                f"the target's open() returned {session!r:.80}, which has no {', '.join(missing)}; "
+                f"return an object with the methods of pytest_ciris_occ.targets.Session"
+            )
         self._occ = occ
         self._session = session
 

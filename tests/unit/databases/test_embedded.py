@@ -20,7 +20,7 @@ from pytest_ciris_occ.databases.cluster import Server
 from pytest_ciris_occ.databases.embedded import EmbeddedProvider
 from pytest_ciris_occ.errors import FleetBroken, UsageMistake
 from pytest_ciris_occ.fleet.linux import wait_gone
-from pytest_ciris_occ.fleet.rundir import RunDirectory, sweep
+from pytest_ciris_occ.fleet.rundir import RunDirectory
 from tests.unit.databases.processes import runs
 
 HOLDER = """
@@ -205,15 +205,17 @@ def test_what_went_wrong_in_the_body_is_not_hidden_by_a_dead_server(embedded: Em
         body()
 
 
-def test_a_killed_watchdog_takes_the_server_with_it(embedded: EmbeddedProvider, run_id: str) -> None:
-    """The kernel asks the server to quit; the directory is swept by the next run."""
+def test_a_killed_watchdog_takes_the_server_with_it(
+    embedded: EmbeddedProvider, run_id: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel asks the server to quit; the directory is swept by who waits for it, or by the next run."""
+    monkeypatch.setattr("tempfile.tempdir", str(place))  # where no other run sweeps
     server = embedded.server()
     processes = family(server.pid)
     os.kill(server.watchdog, signal.SIGKILL)
     wait_gone(processes, 10)
     assert segments(server.pid) == []
     embedded.close()
-    sweep()
     assert_gone(server, run_id, processes)
 
 
@@ -259,6 +261,36 @@ def test_a_server_that_does_not_start_shows_its_log(
     held.release()
 
 
+def test_a_disk_that_is_full_gets_a_sentence(run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the operating system refuses while the server is set up."""
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cluster, "_sockets", fail)
+    with pytest.raises(FleetBroken, match=r"could not be set up.*No space left"):
+        EmbeddedProvider(run_id).server()
+
+
+def test_an_unwritable_temporary_directory_gets_a_sentence(
+    unprivileged: Callable[[str], Any], place: Path, run_id: str
+) -> None:
+    """Seen without privileges, because root may write anywhere."""
+    (place / "shut").mkdir(mode=0o555)
+    said = unprivileged(f"""
+        import tempfile
+        from pytest_ciris_occ.databases.embedded import EmbeddedProvider
+        from pytest_ciris_occ.errors import UsageMistake
+        tempfile.tempdir = {str(place / "shut")!r}
+        try:
+            EmbeddedProvider({run_id!r}).server()
+        except UsageMistake as error:
+            say(str(error))
+    """).says()
+    assert "Permission denied" in said
+    assert "TMPDIR" in said
+
+
 def _break_settings(data: Path, *_: object) -> str:
     with (data / "postgresql.conf").open("a") as file:
         file.write("nonsense = on\n")
@@ -279,25 +311,33 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.parametrize("step", ["_set_password", "_wait_until_ready"])
 def test_a_start_that_was_killed_in_the_middle_does_not_stop_the_next(
-    run_id: str, child: Callable[..., Any], embedded: EmbeddedProvider
+    run_id: str, step: str, child: Callable[..., Any], embedded: EmbeddedProvider
 ) -> None:
-    """A worker is killed with the lock in its hand, while another holds the directory."""
+    """A worker is killed with the lock in its hand, before or after its server runs; another holds the directory."""
     held = RunDirectory.shared(f"pg-{run_id}")
     starter = child(f"""
-        from pytest_ciris_occ.databases import cluster
+        from pytest_ciris_occ.databases import cluster, guard
         from pytest_ciris_occ.databases.embedded import EmbeddedProvider
-        def wait(*_):
-            say("data is there")
+        real = cluster.{step}
+        def wait(*given):
+            if {step!r} == "_wait_until_ready":
+                real(*given)
+            say([watchdog.pid for watchdog in guard._started])
             stay()
-        cluster._set_password = wait
+        cluster.{step} = wait
         EmbeddedProvider({run_id!r}).server()
     """)
-    assert starter.says() == "data is there"
+    orphaned = starter.says()
     starter.kill()
     with embedded.fresh() as database:
         assert database.server_version
+    server = embedded.server()
     held.release()
+    embedded.close()
+    wait_gone([server.watchdog, *orphaned], 10)
+    assert_gone(server, run_id, [server.pid, *orphaned])
 
 
 def test_a_long_temporary_directory_needs_no_socket(place: Path, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:

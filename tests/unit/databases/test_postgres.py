@@ -53,6 +53,18 @@ def test_each_database_is_clean_and_gone_afterwards(theirs: str) -> None:
     left_open.close()
 
 
+def test_what_somebody_put_into_template1_is_not_in_a_clean_database(theirs: str) -> None:
+    """And a session that is open there is not in the way."""
+    with psycopg.connect(theirs.replace("/postgres", "/template1"), autocommit=True) as connection:
+        connection.execute("CREATE TABLE surprise (x INTEGER)")
+        provider = PostgresProvider(theirs)
+        with provider.fresh() as database, psycopg.connect(database.url.replace("+psycopg", "")) as other:
+            found = other.execute("SELECT 1 FROM pg_tables WHERE tablename = 'surprise'").fetchall()
+        provider.close()
+        connection.execute("DROP TABLE surprise")
+    assert found == []
+
+
 def test_databases_go_when_the_process_is_killed(theirs: str, child: Callable[..., Any]) -> None:
     """Nobody is left to drop them but the janitor."""
     holder = child(f"""

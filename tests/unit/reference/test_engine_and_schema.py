@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import sqlite3
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,10 +15,9 @@ import reference_impl as ref
 from reference_impl.engine import LOCK_SECONDS, reading
 
 if TYPE_CHECKING:
-    from multiprocessing.synchronize import Barrier
-    from pathlib import Path
-
     from sqlalchemy import Engine
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
@@ -125,29 +126,39 @@ def test_creating_the_schema_again_keeps_what_is_there(engine: Engine) -> None:
     assert ref.read_shared_task(engine, "wakeup") is not None
 
 
+FIRST_USER = """
+import sys
+import reference_impl as ref
+engine = ref.make_engine(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+ref.create_schema(engine)
+print(ref.try_claim_shared_task(engine, "wakeup", occurrence_id=sys.argv[2])[1])
+engine.dispose()
+"""
+
+
 def test_processes_that_come_at_once_find_a_schema_and_one_claimant(url: str) -> None:
-    """Six first users create and claim together: no error, one claim."""
-    context = multiprocessing.get_context("spawn")
-    barrier, results = context.Barrier(6), context.SimpleQueue()
-    started = [context.Process(target=create_and_claim, args=(url, str(n), barrier, results)) for n in range(6)]
-    for process in started:
-        process.start()
-    outcomes = [results.get() for _ in started]
-    for process in started:
-        process.join()
-    assert sorted(outcomes) == ["False"] * 5 + ["True"]
+    """Six first users, let go together, create and claim: no error, one claim."""
+    users = [_first_user(url, f"occ-{number}") for number in range(6)]
+    for user in users:
+        assert user.stdout is not None
+        assert user.stdout.readline() == "ready\n"
+    for user in users:
+        assert user.stdin is not None
+        user.stdin.write("\n")
+        user.stdin.flush()
+    answers = [user.communicate(timeout=60) for user in users]
+    assert sorted(answers) == [("False\n", "")] * 5 + [("True\n", "")]
 
 
-def create_and_claim(
-    url: str, occurrence_id: str, barrier: Barrier, results: multiprocessing.queues.SimpleQueue[str]
-) -> None:
-    """Run as one of the processes."""
-    engine = ref.make_engine(url)
-    try:
-        barrier.wait(timeout=60)
-        ref.create_schema(engine)
-        results.put(str(ref.try_claim_shared_task(engine, "wakeup", occurrence_id=occurrence_id)[1]))
-    except Exception as error:  # noqa: BLE001, RUF100 - whatever it is, the test must see it
-        results.put(repr(error))
-    finally:
-        engine.dispose()
+def _first_user(url: str, occurrence_id: str) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, "-c", FIRST_USER, url, occurrence_id],
+        cwd=ROOT,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+    )

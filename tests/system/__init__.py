@@ -1,0 +1,1 @@
+"""Tests of the whole: real fleets, real servers, real signals."""
