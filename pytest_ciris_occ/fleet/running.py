@@ -147,6 +147,16 @@ class RunningFleet:
         """
         self._pump_until(lambda: holds(self.history), timeout, what)
 
+    def wait_until_waiting(self, *occurrences: str, timeout: float = 30.0) -> None:
+        """Wait until these occurrences stand at a rendezvous.
+
+        Raises:
+            VerdictUnknown: one of them does not, within ``timeout`` seconds.
+        """
+        members = [self._member(occurrence) for occurrence in occurrences]
+        what = f"{', '.join(occurrences)} to stand at a rendezvous"
+        self._pump_until(lambda: all(member.waiting for member in members), timeout, what)
+
     def wait_until_all_ended(self, timeout: float = 60.0) -> None:
         """Wait until everybody who was started has ended; more may be started then.
 

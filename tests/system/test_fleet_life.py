@@ -119,6 +119,7 @@ def test_a_paused_occurrence_stands_still_until_it_is_resumed(occ_fleet: Fleet, 
     with occ_fleet.start(meet) as running:
         running.wait_until(lambda history: len(list(history.of("observe"))) == 2, "both pids")
         (pid,) = (op.value for op in running.history.of("observe") if op.occurrence == "occ-0")
+        running.wait_until_waiting("occ-0")
         running.pause("occ-0")
         _wait_for_status(int(str(pid)), psutil.STATUS_STOPPED)
         door.write_text("open")
