@@ -94,6 +94,9 @@ class SharedTaskTarget(Protocol):
     A target may carry ``capabilities``, a set of names of optional abilities; scenarios that need one that is
     missing are reported as not applicable. Known today: ``switch`` (``ENABLE_MULTI_OCCURRENCE_COORDINATION=false``
     makes every occurrence decide alone).
+
+    A target may have a method ``warm(url)``. It is called once before the occurrences are forked, to build what is dear
+    and harmless to inherit, such as an engine whose dialect is initialised and whose connections are all closed again.
     """
 
     def create(self, url: str) -> None:

@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 class ReferenceSession:
     """One occurrence's session with the reference."""
 
-    def __init__(self, occ: Identity) -> None:
-        given: Engine | None = getattr(occ, "engine", None)
-        self._own = given is None
-        self._engine = given if given is not None else ref.make_engine(occ.database_url)
-        self._me = occ.occurrence_id
+    def __init__(self, engine: Engine, occurrence_id: str) -> None:
+        """Speak for ``occurrence_id`` over ``engine``, which this session closes."""
+        self._engine = engine
+        self._me = occurrence_id
         self._claimed: dict[str, ref.Task] = {}
 
     def claim(self, task_type: str, request: str | None = None) -> Claim:
@@ -66,15 +65,17 @@ class ReferenceSession:
         return None
 
     def close(self) -> None:
-        """Close the connections that this session opened."""
-        if self._own:
-            self._engine.dispose()
+        """Close the connections."""
+        self._engine.dispose()
 
 
 class ReferenceTarget:
     """The reference behind the target protocol."""
 
     capabilities = frozenset({"switch"})
+
+    def __init__(self) -> None:
+        self._ready: dict[str, Engine] = {}
 
     def create(self, url: str) -> None:
         """Make the schema."""
@@ -85,8 +86,18 @@ class ReferenceTarget:
             engine.dispose()
 
     def open(self, occ: Identity) -> ReferenceSession:
-        """Open one occurrence's session, on its ready engine if it has one."""
-        return ReferenceSession(occ)
+        """Open one occurrence's session."""
+        engine = self._ready.get(occ.database_url) or ref.make_engine(occ.database_url)
+        engine.dispose(close=False)  # what a fork has inherited belongs to another process
+        return ReferenceSession(engine, occ.occurrence_id)
+
+    def warm(self, url: str) -> None:
+        """Initialise an engine once for all occurrences that are forked afterwards."""
+        if url not in self._ready:
+            self._ready = {url: ref.make_engine(url)}
+            with self._ready[url].connect():
+                pass
+            self._ready[url].dispose()
 
 
 def _seen(task: ref.Task) -> Seen:

@@ -71,7 +71,9 @@ class Ended:
 
     def block(self, name: str) -> str:
         """Return what the terminal says of one test that failed."""
-        found = re.search(rf"^_+ (?:ERROR at \w+ of )?{re.escape(name)} _+\n(.*?)(?=^_+ \S.* _+$|^=+ )", self.out, _LONG)
+        found = re.search(
+            rf"^_+ (?:ERROR at \w+ of )?{re.escape(name)} _+\n(.*?)(?=^_+ \S.* _+$|^=+ )", self.out, _LONG
+        )
         assert found, f"the run says nothing of {name}:\n{self.out}"
         return found[1]
 

@@ -308,7 +308,10 @@ SENTENCES = {
     "test_partial": ["its variable 'store' holds a Connection", MAKE_IT_INSIDE],
     "test_self": ["its variable 'self' holds a TestMethod", MAKE_IT_INSIDE],
     **{f"test_not_callable-{thing}": ["which cannot be called"] for thing in ("None", "3", "wakeup", "['a']")},
-    **{f"test_n-{n}": [f"a fleet of n={n!r} occurrences cannot be started; give a number from 1 to 256"] for n in (0, -1, 100000, "x", True, 2.0)},
+    **{
+        f"test_n-{n}": [f"a fleet of n={n!r} occurrences cannot be started; give a number from 1 to 256"]
+        for n in (0, -1, 100000, "x", True, 2.0)
+    },
     **{f"test_timeout-{n}": ["a run needs a timeout above 0 seconds"] for n in (0, -1)},
     "test_command-python main.py": ["the command 'python main.py' cannot be started; give a list"],
     "test_command-[]": ["the command [] cannot be started; give a list"],

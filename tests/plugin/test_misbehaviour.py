@@ -231,7 +231,9 @@ def test_an_occurrence_that_ends_badly_violates_everyone_ends(run: Ended, name: 
     full = f"test_{name}[sqlite-n2]"
     assert run.outcome(full) == "failure"
     first = run.errors(full)[0]
-    assert re.match(r"pytest_ciris_occ\.errors\.SingleDecisionViolated: everyone_ends violated: occ-\d did not end well", first)
+    assert re.match(
+        r"pytest_ciris_occ\.errors\.SingleDecisionViolated: everyone_ends violated: occ-\d did not end well", first
+    )
     assert VIOLATED[name] in first
     assert run.properties(full)["occ_verdict"] == "violated"
 

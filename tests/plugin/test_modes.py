@@ -99,7 +99,9 @@ def test_one_run_has_one_seed(run: Ended) -> None:
     """All workers draw from it, and it is printed where the run can be seen."""
     seeds = {p.attrib["value"] for case in run.suite for p in case.iter("property") if p.attrib["name"] == "seed"}
     assert len(seeds) == 1
-    assert re.search(rf"\bseed {seeds.pop()}\b", run.out.partition("= FAILURES =")[0] + run.out.partition(" occurrences ===")[2])
+    assert re.search(
+        rf"\bseed {seeds.pop()}\b", run.out.partition("= FAILURES =")[0] + run.out.partition(" occurrences ===")[2]
+    )
 
 
 def test_the_failure_names_both_claimants(run: Ended) -> None:
@@ -147,7 +149,19 @@ def test_the_plugin_works_when_plugins_are_not_loaded_by_themselves(inner: Inner
     assert "2 passed" in ended.out
 
 
-HEAVY = ("sqlalchemy", "multiprocess", "dill", "psutil", "hypothesis", "asyncio", "ctypes", "sqlite3", "multiprocessing", "psycopg", "subprocess")
+HEAVY = (
+    "sqlalchemy",
+    "multiprocess",
+    "dill",
+    "psutil",
+    "hypothesis",
+    "asyncio",
+    "ctypes",
+    "sqlite3",
+    "multiprocessing",
+    "psycopg",
+    "subprocess",
+)
 
 
 def test_importing_the_plugin_imports_nothing_dear() -> None:

@@ -95,7 +95,9 @@ def _config(form: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("place", ["nowhere", "flag", "environment", "ini", "toml", "no by ini, yes by environment"])
-def test_require_turns_skips_into_failures(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+def test_require_turns_skips_into_failures(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
     """Where no PostgreSQL can be started, a test on it is skipped with the reason, and fails with it if required."""
     pytester.makepyfile("def test_it(occ_database): pass")
     pytester.makeconftest(textwrap.dedent(MISSING))
@@ -147,7 +149,11 @@ NONSENSE = [
     ("n", "x", f"'x', and {WHOLE}"),
     ("n", "2.5", f"'2.5', and {WHOLE}"),
     ("seed", "x", f"'x', and {WHOLE}"),
-    ("database", "sqlit", f"'sqlit' was given as a database, and there is none of that name; did you mean 'sqlite'? {KNOWN}"),
+    (
+        "database",
+        "sqlit",
+        f"'sqlit' was given as a database, and there is none of that name; did you mean 'sqlite'? {KNOWN}",
+    ),
     ("database", "oracle", f"'oracle' was given as a database, and there is none of that name; {KNOWN}"),
     ("database", "mysql://u:hidden@h/d", "'mysql://u:***@h/d' was given as a database, and 'mysql' is not served"),
     ("database", ",", "no database was given, and tests without one cannot run"),
@@ -261,7 +267,9 @@ def test_nonsense_in_markers_is_refused_when_the_tests_are_collected(pytester: p
 
 def _lines_of_code(said: str) -> list[str]:
     """The lines of a traceback."""
-    return [line for line in said.splitlines() if line.startswith((">", "INTERNALERROR", "Traceback")) or ".py:" in line]
+    return [
+        line for line in said.splitlines() if line.startswith((">", "INTERNALERROR", "Traceback")) or ".py:" in line
+    ]
 
 
 SIZES = """

@@ -98,7 +98,6 @@ BAD = {
 }
 
 
-
 @pytest.fixture(scope="module")
 def run(shared: Inner) -> Ended:
     """Return a run over targets of all kinds."""

@@ -1,9 +1,9 @@
 """The original plan's own way with a shutdown that another occurrence decides (K65 and K71).
 
-The claim is sound here (a primary key and ``ON CONFLICT``). The waiting is the plan's: it answers with yes or no, and the
-caller then acts on the row that it had read when it claimed. An accepted shutdown still looks undecided there (K65), and
-a rejected one is taken for a time-out (K71). The occurrences meet after the claim, so that everybody has read the row
-before anybody decides.
+The claim is sound here (a primary key and ``ON CONFLICT``). The waiting is the plan's: it answers with yes or no, and
+the caller then acts on the row that it had read when it claimed. An accepted shutdown still looks undecided there
+(K65), and a rejected one is taken for a time-out (K71). The occurrences meet after the claim, so that everybody has
+read the row before anybody decides.
 """
 
 from __future__ import annotations

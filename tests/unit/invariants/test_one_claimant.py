@@ -23,9 +23,7 @@ def test_two_grants_are_named_with_their_times() -> None:
     history = Telling("a", "b").claims("a", 1, 2).claims("b", 3, 4).history()
     answer = one_claimant(history)
     assert answer.status == "violated"
-    assert answer.reason == (
-        "both a and b hold wakeup at a time: granted to a by 2000.0 ms, granted to b by 4000.0 ms"
-    )
+    assert answer.reason == ("both a and b hold wakeup at a time: granted to a by 2000.0 ms, granted to b by 4000.0 ms")
     assert answer.evidence == history.operations
 
 
