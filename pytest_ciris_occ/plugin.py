@@ -341,9 +341,12 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if rows:
         from pytest_ciris_occ.reports.terminal import summary
 
+        config = terminalreporter.config
         terminalreporter.section("occurrences", sep="=")
-        for line in summary(rows, everything=terminalreporter.config.get_verbosity() > 0):
+        for line in summary(rows, everything=config.get_verbosity() > 0):
             terminalreporter.write_line(line)
+        if _has_workers(config):  # which collect, and whose header nobody sees
+            terminalreporter.write_line(f"seed {config.stash[_SEED]}")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

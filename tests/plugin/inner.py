@@ -122,6 +122,11 @@ class Inner:
             path.write_text(textwrap.dedent(text).lstrip())
         return self
 
+    def own(self, path: Path) -> None:
+        """Give a path to the user of the runs."""
+        if self._uid is not None:
+            os.chown(path, self._uid, self._uid)
+
     def start(
         self, *arguments: str, env: Mapping[str, str] | None = None, program: Sequence[str] = ()
     ) -> subprocess.Popen[str]:
@@ -142,6 +147,11 @@ class Inner:
                 extra_groups=None if self._uid is None else [],
             )
         )
+        return self._started[-1]
+
+    @property
+    def last(self) -> subprocess.Popen[str]:
+        """The run that was started last."""
         return self._started[-1]
 
     def wait(self, process: subprocess.Popen[str], timeout: float = PATIENCE) -> Ended:

@@ -110,7 +110,7 @@ def test_the_failure_names_both_claimants(run: Ended) -> None:
         first, *others = run.errors(f"test_violated[{database}-n2]")
         assert re.fullmatch(
             r"pytest_ciris_occ.errors.SingleDecisionViolated: one_claimant violated: both (occ-[01]) and (?!\1)occ-[01] "
-            r"hold wakeup: granted to \1 at [\d.]+ ms, and to occ-[01] at [\d.]+ ms",
+            r"hold wakeup at a time: .*",
             first,
         )
         assert len(others) < 25
