@@ -351,6 +351,12 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End everything that was started."""
+    # Whoever presses Ctrl-C now cannot wait: the results are told, and the watchdogs end the rest when we are gone.
+    with contextlib.suppress(KeyboardInterrupt):
+        _end_everything(config)
+
+
+def _end_everything(config: pytest.Config) -> None:
     session = config.stash.get(_SESSION, None)
     if session is not None:
         session.close()

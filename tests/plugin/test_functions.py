@@ -252,7 +252,7 @@ BAD = """
 ONCE = """
     import os
 
-    # Nothing that needs pytest may stand at the top level: the module runs once more, in the process of the occurrences.
+    # The top level runs once more, in the process of the occurrences.
     if os.environ.setdefault("FIRST_PID", str(os.getpid())) != str(os.getpid()):
         raise RuntimeError("only once, please")
 

@@ -1,4 +1,4 @@
-"""Modules whose import leaves what must not cross a fork: their occurrences get fresh interpreters, and this is said."""
+"""Modules whose import leaves what must not cross a fork: fresh interpreters for their occurrences, and a note."""
 
 from __future__ import annotations
 

@@ -114,6 +114,35 @@ def test_a_second_ctrl_c_leaves_nothing_either(inner: Inner) -> None:
     inner.assert_clean(within=GONE)
 
 
+WAITING_FOR_THE_END = (
+    SAY
+    + """
+    import pytest
+
+    @pytest.fixture(autouse=True)
+    def the_end_takes_long():
+        from pytest_ciris_occ.fleet.client import ZygoteClient
+        def slow(client):
+            say()
+            threading.Event().wait()
+        ZygoteClient.close = slow
+
+    def test_it(occ_fleet):
+        occ_fleet.run(lambda occ: occ.observe("task", None))
+"""
+)
+
+
+def test_ctrl_c_while_everything_is_being_ended_is_no_traceback(inner: Inner) -> None:
+    """The tests have passed and been reported; what is being waited for ends by its watchdogs."""
+    pid = _start_and_wait(inner, WAITING_FOR_THE_END, "--occ-database=sqlite")
+    os.kill(pid, signal.SIGINT)
+    ended = inner.wait(inner.last, BOUND).expect(0)
+    assert "1 passed" in ended.out
+    assert "Traceback" not in ended.out
+    inner.assert_clean(within=GONE)
+
+
 def test_a_killed_run_leaves_what_it_saw_and_nothing_else(inner: Inner) -> None:
     """SIGKILL in the middle: the history on disk can be read, and has everything up to that moment."""
     pid = _start_and_wait(inner, RUNNING, "--occ-database=postgres-embedded", "--occ-history=seen", "--occ-seed=7")

@@ -109,8 +109,8 @@ def test_the_failure_names_both_claimants(run: Ended) -> None:
     for database in DATABASES:
         first, *others = run.errors(f"test_violated[{database}-n2]")
         assert re.fullmatch(
-            r"pytest_ciris_occ.errors.SingleDecisionViolated: one_claimant violated: both (occ-[01]) and (?!\1)occ-[01] "
-            r"hold wakeup at a time: .*",
+            r"pytest_ciris_occ.errors.SingleDecisionViolated: one_claimant violated: "
+            r"both (occ-[01]) and (?!\1)occ-[01] hold wakeup at a time: .*",
             first,
         )
         assert len(others) < 25

@@ -74,7 +74,9 @@ def test_flag_wins_over_environment_over_marker_over_ini(inner: Inner, strongest
 
     ended = inner.run("-s", *arguments, env=environment).expect(0)
 
-    values = {"flag": FLAG, "environment": ENVIRONMENT, "marker": (*MARKER, "h-ini")}.get(strongest, INI)
+    values: tuple[object, ...] = {"flag": FLAG, "environment": ENVIRONMENT, "marker": (*MARKER, "h-ini")}.get(
+        strongest, INI
+    )
     label = {"environment": "sqlite@environment.db", "marker": "sqlite@marker.db"}.get(strongest, values[1])
     assert f"<{values[0]} {label} {values[2]} {values[3]}>" in ended.out
     written = [path.relative_to(inner.root) for path in inner.root.rglob("*.jsonl")]
@@ -299,7 +301,13 @@ def test_ids_carry_database_and_size(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_inprocess("--collect-only", "-q", f"--occ-database={databases}")
     ids = [line.partition("::")[2] for line in result.stdout.lines if "::" in line]
     labels = ("sqlite", "postgres", "postgres@db:5")
-    expected = ("test_list[{}-n1]", "test_list[{}-n3]", "test_list[{}-n9]", "test_fixed[{}-n2]", "test_unmarked[{}-n3]")
+    expected: tuple[str, ...] = (
+        "test_list[{}-n1]",
+        "test_list[{}-n3]",
+        "test_list[{}-n9]",
+        "test_fixed[{}-n2]",
+        "test_unmarked[{}-n3]",
+    )
     expected += ("test_database_only[{}]", "test_with_parameters[{}-n3-a]", "test_with_parameters[{}-n3-b]")
     assert sorted(ids) == sorted(name.format(label) for label in labels for name in expected)
     assert "hidden" not in result.stdout.str()

@@ -55,6 +55,7 @@ def test_postgresql_means_psycopg_with_bounded_locks_and_read_committed() -> Non
     for url in ("postgresql://nobody@127.0.0.1:1/none", "postgresql://nobody@127.0.0.1:1/none?options=-cx%3Dy"):
         engine = ref.make_engine(url)
         assert engine.driver == "psycopg"
+        assert getattr(engine.dialect, "_on_connect_isolation_level") == "READ COMMITTED"  # noqa: B009 - not typed
         event.listen(engine, "do_connect", lambda *arguments: seen.append(dict(arguments[3])))
         with pytest.raises(Exception, match=r"connection|refused"):
             engine.connect()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import func, select
 
 import reference_impl as ref
+from reference_impl.affirmations import affirm_all
 from reference_impl.schema import tasks
 
 if TYPE_CHECKING:
@@ -175,6 +177,28 @@ def test_k63_a_waiter_takes_over_from_a_claimant_that_dies(
         ref.complete_shared_task(engine, task)
 
 
+def test_a_long_deliberation_keeps_its_lease(
+    make_coordinator: MakeCoordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The claim is renewed while the claimant thinks, so that nobody takes it for dead (K43)."""
+    beats = threading.Semaphore(0)
+    monkeypatch.setattr("reference_impl.decisions.heartbeat", lambda *_arguments: beats.release())
+
+    def thinks_until_the_second_beat(_task: ref.Task) -> ref.Decision:
+        return ACCEPT if all(beats.acquire(timeout=10) for _ in range(2)) else REJECT
+
+    coordinator = replace(make_coordinator("a"), lease_seconds=0.003)
+    assert shutdown(coordinator, thinks_until_the_second_beat).shutdown_ready
+
+
+def test_who_lost_the_task_affirms_nothing(engine: Engine, alter: Alter) -> None:
+    """The right is renewed before each step, and not only recorded after it."""
+    task, _ = ref.try_claim_shared_task(engine, "wakeup", occurrence_id="a")
+    alter(task, token=2)
+    with pytest.raises(ref.Refused):
+        affirm_all(engine, task, never_affirm, 30.0)
+
+
 def test_k69_a_waiter_whose_time_is_up_ends_the_question_for_all(
     engine: Engine, make_coordinator: MakeCoordinator
 ) -> None:
@@ -252,10 +276,10 @@ def test_hooks_hear_each_step(make_coordinator: MakeCoordinator) -> None:
     heard: list[tuple[str, object]] = []
 
     class Listener(ref.Hooks):
-        def claimed(self, task: ref.Task, mine: bool) -> None:  # noqa: ARG002 - only the role matters here
+        def claimed(self, task: ref.Task, mine: bool) -> None:
             heard.append(("claimed", mine))
 
-        def deciding(self, task: ref.Task, decision: ref.Decision) -> None:  # noqa: ARG002 - only the decision matters
+        def deciding(self, task: ref.Task, decision: ref.Decision) -> None:
             heard.append(("deciding", decision.value))
 
         def observed(self, task: ref.Task) -> None:
