@@ -14,6 +14,7 @@ from pytest_ciris_occ.reports.text import printable
 
 _OUTPUT_LINES = 12
 _FRAMES = 6
+_STACK_LINES = 40
 _WIDTH = 300
 _STACK = re.compile(r"(Current thread|Thread) 0x[0-9a-f]+ .*\(most recent call first\):")  # as faulthandler writes it
 _FEW = 3
@@ -104,5 +105,6 @@ def _telling(lines: Sequence[str]) -> Iterator[str]:
         yield from lines[-_OUTPUT_LINES:]
         return
     yield from lines[: stacks[0]][-_OUTPUT_LINES:]
-    for begin, end in zip(stacks, [*stacks[1:], len(lines)], strict=True):
-        yield from lines[begin:end][: _FRAMES + 1]
+    tops = [lines[begin:end][: _FRAMES + 1] for begin, end in zip(stacks, [*stacks[1:], len(lines)], strict=True)]
+    tops.sort(key=lambda top: not top[0].startswith("Current"))  # mostly the main thread, and printed last
+    yield from [line for top in tops for line in top][:_STACK_LINES]

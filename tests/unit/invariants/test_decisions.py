@@ -49,7 +49,7 @@ def test_deciding_again_after_a_crash_is_right_unless_the_decision_was_stored() 
 
 def test_a_decision_that_a_third_has_seen_was_stored() -> None:
     telling = Telling("a", "b", "c").claims("a", 1).decides("a", "x", 2).learns("c", "x", 2, 3).is_killed("a", 4)
-    assert decided(telling.decides("b", "x", 5)) == "violated"
+    assert decided(telling.finds_it_held("b", 4).decides("b", "x", 5)) == "violated"
 
 
 def test_a_third_that_may_have_it_from_the_successor_proves_nothing() -> None:
