@@ -89,6 +89,8 @@ class Member:
 
     def signal(self, sig: int) -> None:
         """Send a signal. Safe until the run is over: an ended process stays a zombie, so the pid is still its own."""
+        if not self.pid:
+            raise RuntimeError(f"{self.name} has no process yet")  # kill(0) would be for our own process group
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, sig)
 

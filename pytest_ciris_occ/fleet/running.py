@@ -219,7 +219,7 @@ class RunningFleet:
 
     def _release(self, members: list[Member]) -> list[Member]:
         """Wait until all stand at the barrier, then let them go, at once or one after the other."""
-        standing = lambda: all(member.state != "starting" for member in members)  # noqa: E731
+        standing = lambda: all(member.pid and member.state != "starting" for member in members)  # noqa: E731
         self._pump_until(standing, START_BOUND, "the occurrences to stand ready")
         now = time.monotonic()
         if self._deadline == float("inf"):

@@ -99,14 +99,14 @@ class Zygote:
 
     def _spawn(self, order: Spawn) -> None:
         fds = _receive_three(self._fd)
-        zygote_pid = os.getpid()
+        zygote_pid, began = os.getpid(), _now()
         pid = os.fork()
         if pid == 0:
             self._in_child(order, fds, zygote_pid)
         for fd in fds:
             os.close(fd)
         self.children[pid] = os.pidfd_open(pid)
-        self._tell({"record": "started", "occurrence": order.identity["occurrence_id"], "pid": pid, "at": _now()})
+        self._tell({"record": "started", "occurrence": order.identity["occurrence_id"], "pid": pid, "at": began})
 
     def _in_child(self, order: Spawn, fds: tuple[int, int, int], zygote_pid: int) -> None:
         try:

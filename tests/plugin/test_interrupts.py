@@ -20,7 +20,7 @@ CONFIG = """
 """
 # Each says through the pipe READY that it has come to the moment at which the run is to be interrupted.
 SAY = """
-    import os, signal, threading
+    import os, subprocess, threading
 
     def say():
         with open(os.environ["READY"], "w") as pipe: pipe.write("now")
@@ -32,6 +32,7 @@ RUNNING = (
         def run(occ):
             with occ.effect("work"):
                 occ.rendezvous("all are at work")
+                subprocess.Popen(["sleep", "1000"], start_new_session=True)  # a daemon, which no group holds
                 if occ.index == 0: say()
                 threading.Event().wait()
         occ_fleet.run(run)

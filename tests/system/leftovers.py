@@ -22,6 +22,14 @@ def tree(pid: int) -> list[psutil.Process]:
     return [member for member in [root, *root.children(recursive=True)] if list(_describe(member))]
 
 
+def runs(pid: int) -> bool:
+    """Whether a process is there and has not ended; nobody may have taken notice of its end yet."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def alive_after(processes: list[psutil.Process], seconds: float) -> list[str]:
     """Which of ``processes`` still run after at most ``seconds``, described."""
     _gone, alive = psutil.wait_procs(processes, timeout=seconds)

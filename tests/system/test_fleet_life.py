@@ -14,6 +14,9 @@ import psutil
 import pytest
 
 from pytest_ciris_occ import Fleet, History, Occurrence, UsageMistake, VerdictUnknown
+from pytest_ciris_occ.fleet.linux import wait_gone
+
+from .leftovers import runs
 
 pytestmark = pytest.mark.occ(database="sqlite")
 
@@ -205,9 +208,9 @@ def test_grandchildren_end_with_the_run(occ_fleet: Fleet) -> None:
         os._exit(0)
 
     history = occ_fleet.run(leave_one)
-    pids = [op.value for op in history.of("observe")]
-    _gone, alive = psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=5)  # type: ignore[arg-type]
-    assert not alive
+    pids = [int(str(op.value)) for op in history.of("observe")]
+    wait_gone(pids, 5)
+    assert not [pid for pid in pids if runs(pid)]
 
 
 @pytest.mark.occ(n=1)
