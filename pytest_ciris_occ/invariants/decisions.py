@@ -6,7 +6,7 @@ from itertools import combinations
 from math import inf
 
 from pytest_ciris_occ.history import History, Operation
-from pytest_ciris_occ.invariants.holds import can_follow, holds_on, last_before
+from pytest_ciris_occ.invariants.holds import can_take_over, holds_on, last_before
 from pytest_ciris_occ.invariants.made import may_be_source, observed_decisions, stored_by, tried_decisions
 from pytest_ciris_occ.invariants.moments import Moments
 from pytest_ciris_occ.invariants.verdict import Verdict, worst
@@ -26,10 +26,10 @@ def stands(history: History, moments: Moments, made: Operation, by: float = inf)
 
 
 def _taken_over(history: History, moments: Moments, made: Operation, by: float) -> bool:
+    """Whether the hold of its maker may have ended, and another begun, by that moment."""
     holds = holds_on(history, moments, str(made.task))
     mine = last_before(holds, made)
-    later = [hold for hold in holds if hold.occurrence != made.occurrence and hold.earliest <= by]
-    return mine is not None and any(hold.latest > mine.earliest and can_follow(mine, hold) for hold in later)
+    return mine is not None and any(can_take_over(mine, other, by) for other in holds)
 
 
 def standing_decisions(history: History, moments: Moments, task: str, by: float = inf) -> list[Operation]:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from itertools import combinations
 
 from pytest_ciris_occ.history import History, Operation
-from pytest_ciris_occ.invariants.holds import Hold, holds_on, last_before
+from pytest_ciris_occ.invariants.holds import Hold, can_take_over, holds_on, last_before
 from pytest_ciris_occ.invariants.liveness import able_survivors, still_running
 from pytest_ciris_occ.invariants.moments import Moments
 from pytest_ciris_occ.invariants.verdict import Verdict, worst
@@ -62,9 +62,9 @@ def _hold_of(history: History, moments: Moments, effect: Operation) -> Hold | No
 
 
 def _handed_over(first: Hold | None, second: Hold | None) -> bool:
-    if first is None or second is None or first.origin == second.origin or first.origin.task != second.origin.task:
+    if first is None or second is None or first.origin.task != second.origin.task:
         return False
-    return first.end(first.earliest) <= min(second.latest, first.settled)
+    return can_take_over(first, second)
 
 
 def _doubled(first: Operation, operations: Collection[Operation]) -> str:

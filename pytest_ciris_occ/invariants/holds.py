@@ -68,17 +68,23 @@ def holds_on(history: History, moments: Moments, task: str, *, late: bool = Fals
 
 
 def _hold(history: History, moments: Moments, origin: Operation, *, late: bool) -> Hold:
-    task = str(origin.task)
-    settled = [stored_by(history, moments, op) for op in tried_decisions(history, task) if op.life == origin.life]
-    completed = [op for op in history.of("complete", task=task) if op.life == origin.life and op.outcome == "ok"]
+    earliest, settled = moments.earliest(origin), _settled(history, moments, origin)
     return Hold(
         origin,
-        moments.earliest(origin),
-        moments.latest(origin),
+        earliest,
+        max(earliest, min(moments.latest(origin), settled)),
         inf if origin.lease is None else origin.lease,
         min(_end_of(history, moments, origin.life, late=late), _deferral(history, moments, origin)),
-        min([*settled, *map(moments.latest, completed)], default=inf),
+        settled,
     )
+
+
+def _settled(history: History, moments: Moments, origin: Operation) -> float:
+    """When the task was decided for good by the life that held it."""
+    task = str(origin.task)
+    shown = [stored_by(history, moments, op) for op in tried_decisions(history, task) if op.life == origin.life]
+    completed = [op for op in history.of("complete", task=task) if op.life == origin.life and op.outcome == "ok"]
+    return min([*shown, *map(moments.latest, completed)], default=inf)
 
 
 def _end_of(history: History, moments: Moments, life: Life, *, late: bool) -> float:
@@ -96,9 +102,10 @@ def _deferral(history: History, moments: Moments, origin: Operation) -> float:
     return min((moments.earliest(op) for op in mine), default=inf)
 
 
-def can_follow(first: Hold, second: Hold) -> bool:
-    """Whether ``second`` may have been granted when ``first`` had ended."""
-    return first.occurrence == second.occurrence or first.end(first.earliest) <= min(second.latest, first.settled)
+def can_take_over(first: Hold, second: Hold, by: float = inf) -> bool:
+    """Whether ``second`` may have been granted, by that moment, when ``first`` had ended without a decision."""
+    begins = max(first.end(first.earliest), second.earliest)
+    return first.origin != second.origin and begins <= min(second.latest, first.settled, by)
 
 
 def could_take_turns(holds: Sequence[Hold]) -> bool:

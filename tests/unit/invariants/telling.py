@@ -99,8 +99,8 @@ class Telling:
 
     # -- processes --------------------------------------------------------------------------------------------------
 
-    def _event(self, who: str, step: ProcessStep, at: float, **more: str) -> Telling:
-        self._events.append(ProcessEvent(at, who, self._life[who], step, **more))
+    def _event(self, who: str, step: ProcessStep, at: float, reason: str = "", detail: str = "") -> Telling:
+        self._events.append(ProcessEvent(at, who, self._life[who], step, reason, detail))
         return self
 
     def _begin(self, who: str, at: float) -> Telling:
