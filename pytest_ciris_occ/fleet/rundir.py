@@ -21,6 +21,8 @@ from pytest_ciris_occ.errors import FleetBroken, UsageMistake
 
 PREFIX = "occ-run-"
 ALIVE = ".alive"
+WATCHED = ".watched"
+_GONE = ".gone-"
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it, closed to others
 _ROOM = 1 << 30
@@ -106,7 +108,7 @@ def _hold(path: Path) -> int:
         except FileNotFoundError:
             continue  # a watchdog or a sweep removed the directory in between
         fcntl.flock(fd, fcntl.LOCK_SH)
-        if _is_still(path / ALIVE, fd):
+        if is_still(path / ALIVE, fd):
             return fd
         os.close(fd)
 
@@ -121,7 +123,7 @@ def _open_alive(path: Path) -> int:
     return os.open(path / ALIVE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
 
 
-def _is_still(path: Path, fd: int) -> bool:
+def is_still(path: Path, fd: int) -> bool:
     """Say whether ``fd`` is the file that is at ``path`` now (a waiter may get the lock of a removed one)."""
     try:
         return os.path.samestat(path.stat(), os.fstat(fd))
@@ -129,27 +131,47 @@ def _is_still(path: Path, fd: int) -> bool:
         return False
 
 
+def remove(path: Path) -> None:
+    """Remove a run directory; the caller has the exclusive lock of it.
+
+    It is first renamed: a newcomer who makes the directory anew must never find the half of the old one that is still
+    there, take its lock for the new one's, and lose what it puts beside it.
+    """
+    gone = path.with_name(f"{path.name}{_GONE}{os.getpid()}")
+    with contextlib.suppress(OSError):
+        path.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
 def sweep() -> None:
     """Remove run directories of this user that nobody holds and no watchdog will ever remove."""
     places = {Path(tempfile.gettempdir()), _MEMORY}
     for path in (path for place in places for path in place.glob(f"{PREFIX}*")):
         with contextlib.suppress(OSError):
-            if path.lstat().st_uid == os.getuid() and _is_abandoned(path):
-                shutil.rmtree(path, ignore_errors=True)
+            if path.lstat().st_uid == os.getuid():
+                _remove_if_abandoned(path)
 
 
-def _is_abandoned(path: Path) -> bool:
+def _remove_if_abandoned(path: Path) -> None:
+    if _GONE in path.name:
+        shutil.rmtree(path, ignore_errors=True)  # whoever was removing it may have been killed
+        return
+    fd = os.open(path / ALIVE, os.O_RDWR | os.O_NOFOLLOW)  # not there: somebody is making it just now
     try:
-        fd = os.open(path / ALIVE, os.O_RDWR | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return False  # somebody is making it just now
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if is_still(path / ALIVE, fd) and not _is_watched(path):
+            remove(path)
+    finally:
+        os.close(fd)
+
+
+def _is_watched(path: Path) -> bool:
+    """Whether a watchdog is there that has only not woken yet: what runs in the directory is then still to be ended."""
+    fd = os.open(path / WATCHED, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return False
-    else:
-        # Still under the lock: a new holder waits in flock and then sees that its file is gone.
-        shutil.rmtree(path, ignore_errors=True)
         return True
     finally:
         os.close(fd)
+    return False

@@ -12,7 +12,6 @@ import fcntl
 import functools
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -23,7 +22,7 @@ from typing import Any
 
 from pytest_ciris_occ.fleet.bootstrap import interpreter_command
 from pytest_ciris_occ.fleet.linux import adopt_orphans, die_with_parent, wait_ended, wait_gone
-from pytest_ciris_occ.fleet.rundir import ALIVE, RunDirectory
+from pytest_ciris_occ.fleet.rundir import ALIVE, WATCHED, RunDirectory, is_still, remove
 
 _GRACE = 2.0
 _PATIENCE = 10.0
@@ -77,16 +76,18 @@ def main(argv: list[str]) -> None:
     import psutil  # noqa: F401 - loaded now: in the moment of need the disk may be full or the package gone
 
     watched = Watched(**json.loads(argv[0]))
+    alive = _stand_guard(Path(watched.directory))
     adopt_orphans()
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sig, _stay)  # not SIG_IGN, which the command would inherit
     signal.signal(signal.SIGCHLD, _reap)
     command = os.pidfd_open(_start(watched))  # a pid may be another's by the time of need
-    _wait_until_nobody_holds(Path(watched.directory))
+    fcntl.flock(alive, fcntl.LOCK_EX)
     if watched.quit_signal is not None:
         _ask(command, watched.quit_signal)
     _end_descendants()
-    shutil.rmtree(watched.directory, ignore_errors=True)
+    if is_still(Path(watched.directory) / ALIVE, alive):
+        remove(Path(watched.directory))
 
 
 def _stay(_signal: int, _frame: Any) -> None:
@@ -121,9 +122,10 @@ def _start(watched: Watched) -> int:
     return child.pid
 
 
-def _wait_until_nobody_holds(directory: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        fcntl.flock(os.open(directory / ALIVE, os.O_RDWR), fcntl.LOCK_EX)
+def _stand_guard(directory: Path) -> int:
+    """Tell sweeps that this directory is watched, and return the descriptor of the lock to wait for."""
+    fcntl.flock(os.open(directory / WATCHED, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), fcntl.LOCK_SH)
+    return os.open(directory / ALIVE, os.O_RDWR | os.O_NOFOLLOW)
 
 
 def _ask(command: int, sig: int) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import combinations
 from math import inf
 
-from pytest_ciris_occ.history import History, Operation
+from pytest_ciris_occ.history import History, Life, Operation
 from pytest_ciris_occ.invariants.holds import can_take_over, holds_on, last_before
-from pytest_ciris_occ.invariants.made import may_be_source, observed_decisions, stored_by, tried_decisions
+from pytest_ciris_occ.invariants.made import leaves_open, may_be_source, observed_decisions, stored_by, tried_decisions
 from pytest_ciris_occ.invariants.moments import Moments
 from pytest_ciris_occ.invariants.verdict import Verdict, worst
 
@@ -97,14 +97,15 @@ def _both_report(history: History, moments: Moments, first: Operation, other: Op
 def validity(history: History) -> Verdict:
     """A decision that somebody reports was made by somebody before (INV 2).
 
-    Where nobody claimed or decided the task within the history, the decision may be older than the history, and the
-    verdict is ``unknown``. Source: *validity* of consensus, as for ``one_decision``.
+    Two sources leave no trace, and make the verdict ``unknown``: an occurrence that was cut short before it could tell
+    of what it had stored, and, where nobody claimed or decided the task within the history, somebody before it.
+    Source: *validity* of consensus, as for ``one_decision``.
     """
     moments = Moments(history)
     reports = [op for task in history.tasks for op in observed_decisions(history, task)]
     unfounded = [report for report in reports if not _has_source(history, moments, report)]
     found = f"{len(reports)} observations, each of a decision that was made before"
-    return worst(_unfounded(history, report) for report in unfounded) or Verdict("validity", "holds", found)
+    return worst(_unfounded(history, moments, report) for report in unfounded) or Verdict("validity", "holds", found)
 
 
 def _has_source(history: History, moments: Moments, report: Operation) -> bool:
@@ -114,9 +115,22 @@ def _has_source(history: History, moments: Moments, report: Operation) -> bool:
     )
 
 
-def _unfounded(history: History, report: Operation) -> Verdict:
+def _unfounded(history: History, moments: Moments, report: Operation) -> Verdict:
     what = f"{report.occurrence} reports {report.value!r} for {report.task}"
+    silent = [life for life in history.lives if _may_have_kept_silent(history, moments, life, report)]
+    if silent:
+        reason = f"{what}: {silent[0][0]} may have decided that, and was cut short before it could tell"
+        return Verdict("validity", "unknown", reason, (report,))
     if any(op.value is True or op.function == "decide" for op in history.of("claim", "decide", task=report.task)):
         return Verdict("validity", "violated", f"{what}, which nobody had decided", (report,))
     reason = f"{what}, and nobody in this run claimed or decided it: it may have been decided before the run"
     return Verdict("validity", "unknown", reason, (report,))
+
+
+def _may_have_kept_silent(history: History, moments: Moments, life: Life, report: Operation) -> bool:
+    """Whether a life may have decided untold: it was cut short, and told of no decision under its last hold."""
+    if not moments.cut_short(life) or moments.last_sign(life) > moments.latest(report):
+        return False
+    acts = [op for op in history.of("claim", "decide", task=report.task) if op.life == life]
+    last = [op for op in acts if op.function == "decide" or op.value is True][-1:]
+    return not any(op.function == "decide" and not leaves_open(op.value) for op in last)

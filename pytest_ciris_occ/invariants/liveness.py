@@ -70,7 +70,8 @@ def everyone_ends(history: History) -> Verdict:
             unlucky.append(life[0])
         elif end.reason != "returned":
             return Verdict("everyone_ends", "violated", f"{life[0]} did not end well: {end.detail}", (end,))
-    for verdict in _left_out(history, set(survivors) - set(late)):
+    returned = {life for life in survivors if life in history.ends and history.ends[life].reason == "returned"}
+    for verdict in _left_out(history, returned):
         return verdict
     if late:
         return _unfinished(history, late[0])
@@ -83,14 +84,14 @@ def _unfinished(history: History, life: Life) -> Verdict:
     return Verdict("everyone_ends", "unknown", reason, tuple(filter(None, [history.ends.get(life)])))
 
 
-def _left_out(history: History, ended: set[Life]) -> Iterator[Verdict]:
+def _left_out(history: History, returned: set[Life]) -> Iterator[Verdict]:
     moments = Moments(history)
     for task in history.tasks:
         decided = [op for op in standing_decisions(history, moments, task) if op.value is not None]
         learnt = [op for op in history.of("decide", "observe", "read", task=task) if op.outcome == "ok"]
         knows = {op.life for op in learnt if op.value is not None}
         for looked in history.of("observe", task=task):
-            if decided and looked.life in ended - knows:
+            if decided and looked.life in returned - knows:
                 yield Verdict("everyone_ends", "violated", _without(decided[0], looked), (decided[0], looked))
 
 

@@ -56,17 +56,18 @@ class Moments:
         end = self._history.ends.get(life)
         return end is not None and end.reason not in ("returned", "bound") and self.struck(life, fatally=True) == inf
 
+    def cut_short(self, life: Life) -> bool:
+        """Whether a life did not come to its own end, as far as the history goes."""
+        end = self._history.ends.get(life)
+        return end is None or end.reason != "returned" or self.struck(life, fatally=True) < inf
+
     def gone(self, life: Life, by: float) -> bool:
         """Whether a life was, or may have been, cut short before it had finished what it told.
 
         One that fell by itself may have undone at any moment what it told of. One that the harness ended had gone by
         the moment ``by`` only if the harness had struck by then: what it did before, it did undisturbed.
         """
-        end = self._history.ends.get(life)
-        if self.fell(life):
-            return True
-        ended = self.struck(life, fatally=True) < inf or (end is not None and end.reason == "bound")
-        return ended and self.struck(life) <= by
+        return self.fell(life) or (life in self._history.ends and self.cut_short(life) and self.struck(life) <= by)
 
     def last_sign(self, life: Life) -> float:
         """From this moment on a life that fell may have given back what it held, however long its process lasted."""

@@ -193,7 +193,7 @@ def _nobody_beside_another(held: list[tuple[Sketch, int]]) -> bool:
 
 
 def _nobody_after_the_end(world: World, held: list[tuple[Sketch, int]]) -> bool:
-    last = min(known(world, sketch) for sketch, _ in held)
+    last = min((known(world, sketch) for sketch, _ in held), default=inf)
     return all(at <= last for _, at in held)
 
 
@@ -227,7 +227,7 @@ def _may_both_be(
 ) -> bool:
     assert first is not None
     assert second is not None
-    rights = [(sketch.name, sketch.right) for sketch in world.sketches if sketch.right]
+    rights = [(sketch.name, Span(span.low, _last(world, sketch, span))) for sketch, span in _rights(world)]
     for moments in placements([span for _, span in rights]):
         granted = {name: at for (name, _), at in zip(rights, moments, strict=True)}
         if one is not None and excused(world, one, second.high, granted):
@@ -235,6 +235,15 @@ def _may_both_be(
         if other is not None and excused(world, other, first.high, granted):
             return True
     return False
+
+
+def _rights(world: World) -> list[tuple[Sketch, Span]]:
+    return [(sketch, sketch.right) for sketch in world.sketches if sketch.right]
+
+
+def _last(world: World, sketch: Sketch, span: Span) -> int:
+    """Nobody gets a right after everybody has seen what was made of it."""
+    return max(span.low, int(min(span.high, known(world, sketch))))
 
 
 # -- side by side -------------------------------------------------------------------------------------------------
