@@ -80,8 +80,9 @@ def main(argv: list[str]) -> None:
     adopt_orphans()
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sig, _stay)  # not SIG_IGN, which the command would inherit
-    signal.signal(signal.SIGCHLD, _reap)
-    command = os.pidfd_open(_start(watched))  # a pid may be another's by the time of need
+    command = _start(watched)
+    signal.signal(signal.SIGCHLD, _reap)  # not before: a command that ends at once must be there to be opened
+    _reap(signal.SIGCHLD, None)
     fcntl.flock(alive, fcntl.LOCK_EX)
     if watched.quit_signal is not None:
         _ask(command, watched.quit_signal)
@@ -101,6 +102,7 @@ def _reap(_signal: int, _frame: Any) -> None:
 
 
 def _start(watched: Watched) -> int:
+    """Start the command and return its pidfd: by the time of need its pid may be another's."""
     death = watched.quit_signal if watched.quit_signal is not None else signal.SIGKILL
     identity: dict[str, Any] = {}
     if watched.uid is not None:
@@ -119,7 +121,7 @@ def _start(watched: Watched) -> int:
         )
     for fd in watched.pass_fds:
         os.close(fd)
-    return child.pid
+    return os.pidfd_open(child.pid)  # while the Popen lives: its end would reap a command that has ended already
 
 
 def _stand_guard(directory: Path) -> int:

@@ -35,13 +35,18 @@ def stored_by(history: History, moments: Moments, made: Operation) -> float:
     """The moment by which a decision stood in the database for certain; infinity if that was never shown.
 
     Shown it is by its maker, who told that it is complete, and by anybody else who reports it and cannot have it from
-    another decision that says the same.
+    another process. Of several decisions of one process, what is shown is the last.
     """
-    task = str(made.task)
-    proofs = [op for op in history.of("complete", task=task) if op.life == made.life and op.outcome == "ok"]
-    tried = tried_decisions(history, task)
-    for report in observed_decisions(history, task):
-        sources = {op.life for op in tried if may_be_source(moments, op, report)}
-        if sources == {made.life} and report.occurrence != made.occurrence and made.value == report.value:
-            proofs.append(report)
+    tried = tried_decisions(history, str(made.task))
+    proofs = [op for op in history.of("complete", task=made.task) if _completes(tried, op, made)]
+    for report in observed_decisions(history, str(made.task)):
+        sources = [op for op in tried if may_be_source(moments, op, report)]
+        alone = {op.life for op in sources} == {made.life} and report.occurrence != made.occurrence
+        proofs += [report] if alone and sources[-1] == made else []
     return min((moments.latest(proof) for proof in proofs), default=inf)
+
+
+def _completes(tried: list[Operation], complete: Operation, made: Operation) -> bool:
+    mine = [op for op in tried if op.life == complete.life]
+    before = [op for op in mine if op.number < complete.number]
+    return complete.outcome == "ok" and made in (before[-1:] or mine[:1])

@@ -98,7 +98,8 @@ def spans(draw: st.DrawFn, low: int = 0) -> Span:
 def sketches(draw: st.DrawFn, name: str) -> Sketch:
     claim = draw(st.none() | spans())
     decide = draw(st.none() | spans(claim.high if claim else 0))
-    outcome = draw(st.sampled_from(["ok", "ok", "ok", "fail", "info"])) if decide else "ok"
+    outcomes: list[Outcome] = ["ok", "ok", "ok", "fail", "info"]
+    outcome = draw(st.sampled_from(outcomes if decide else outcomes[:1]))
     last = max([span.high for span in (claim, decide) if span], default=0)
     stored = last + 1 if decide and outcome == "ok" and draw(st.booleans()) else None
     return Sketch(

@@ -149,7 +149,7 @@ class Execution:
         yield
         token = self.register.claim(who.life)
         yield
-        known = {"value": token is not None, "lease": self.register.lease if token else None}
+        known: dict[str, Any] = {"value": token is not None, "lease": self.register.lease if token else None}
         known |= {"token": token if who.manner.tokens else None}
         if around:
             self.back(number, task=TASK, **known)
@@ -216,7 +216,7 @@ class Execution:
         yield
         if around:
             self.back(number, value=learnt)
-        elif learnt is not None or self.draw(st.booleans()):
+        elif learnt is not None or (self.draw(st.booleans())):
             yield from self.point(who, "observe", value=learnt)
         return learnt
 
@@ -341,6 +341,7 @@ def test_nobody_is_accused(execution: tuple[History, Register]) -> None:
 
 def sketch(history: History) -> Iterator[str]:
     """A line for each event, for whoever has to find out which is wrong, the invariant or the execution."""
+    events: list[tuple[float, str, int, str, str]]
     events = [(event.at, event.occurrence, event.incarnation, event.step, event.reason) for event in history.processes]
     for op in history.operations:
         what = f"{op.function} {op.key or ''} {op.value!r} {op.outcome}, lease {op.lease}, token {op.token}"

@@ -213,6 +213,20 @@ def test_a_decision_from_before_the_run_cannot_be_told_from_an_invention() -> No
     assert answer.reason.endswith("nobody in this run claimed or decided it: it may have been decided before the run")
 
 
+def test_a_decider_that_was_cut_short_may_have_stored_what_it_could_not_tell() -> None:
+    telling = Telling("a", "b").claims("a", 1).learns("b", "x", 2, 3).is_killed("a", 2.5)
+    answer = validity(telling.history())
+    assert answer.status == "unknown"
+    assert answer.reason == "b reports 'x' for wakeup: a may have decided that, and was cut short before it could tell"
+
+
+def test_but_not_what_differs_from_what_it_told_nor_before_it_was_heard_of_last() -> None:
+    telling = Telling("a", "b").claims("a", 1).decides("a", "failed", 2).is_killed("a", 3)
+    assert valid(telling.learns("b", "awake", 4)) == "violated"
+    telling = Telling("a", "b").claims("a", 1).learns("b", "awake", 2, 3)
+    assert valid(telling.works("a", "affirm-0", 4).works("a", "affirm-1", 5).is_killed("a", 6)) == "violated"
+
+
 def test_an_invention_outranks_what_cannot_be_told() -> None:
     telling = Telling("a", "b").learns("b", "old", 1, task="other").decides("a", "x", 1).learns("b", "y", 2)
     assert valid(telling) == "violated"

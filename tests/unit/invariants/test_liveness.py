@@ -127,6 +127,12 @@ def test_a_decision_that_somebody_saw_is_one_also_without_its_maker() -> None:
     assert ended(telling.learns("b", None, 1, 4)) == "violated"
 
 
+def test_whoever_died_of_contention_while_it_waited_is_not_left_out() -> None:
+    telling = Telling("a", "b").claims("a", 1).decides("a", "x", 2)
+    telling.does("b", "observe", 1, 3, outcome="info").raises("b", 3, "OperationalError: database is locked")
+    assert ended(telling) == "holds"
+
+
 def test_a_victim_or_an_earlier_life_may_end_without() -> None:
     telling = Telling("a", "b").decides("a", "x", 1).learns("b", None, 2).is_killed("b", 3)
     assert ended(telling) == "holds"
