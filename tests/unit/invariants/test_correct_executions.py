@@ -238,7 +238,8 @@ class Execution:
     def step(self, who: Running) -> None:
         """Let it go one step further; note its end when it comes."""
         assert who.steps is not None
-        if who.printed and self.draw(st.booleans()):
+        reads = bool(self.draw(st.booleans())) if who.printed else False
+        if reads:
             self.read_a_line(who)
         try:
             next(who.steps)
