@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Collection
 from itertools import combinations
 
-from pytest_ciris_occ.history import History, Operation
+from pytest_ciris_occ.history import History, Life, Operation
 from pytest_ciris_occ.invariants.holds import Hold, can_take_over, holds_on, last_before
 from pytest_ciris_occ.invariants.liveness import able_survivors, still_running
-from pytest_ciris_occ.invariants.moments import Moments
+from pytest_ciris_occ.invariants.moments import Moments, is_line
 from pytest_ciris_occ.invariants.verdict import Verdict, worst
 
 Unit = tuple[str | None, str | None, int | None]
@@ -87,4 +87,15 @@ def _never_done(history: History, key: str) -> Verdict:
         return Verdict("exactly_once", "unknown", f"{key!r} had not been done when the harness ended {late[0][0]}")
     if history.lives and not able_survivors(history):
         return Verdict("exactly_once", "unknown", f"nobody survived to do {key!r}")
+    if silent := _silent(history):
+        reason = f"{silent[0][0]} may have done {key!r}, and was cut short before it could print that"
+        return Verdict("exactly_once", "unknown", reason)
     return Verdict("exactly_once", "violated", f"{key!r} was never done: the work is lost")
+
+
+def _silent(history: History) -> list[Life]:
+    """The commands that may have worked without a word; a function tells of its work before it begins."""
+    if not any(map(is_line, history.operations)):
+        return []
+    moments = Moments(history)
+    return [life for life in history.lives if moments.cut_short(life)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pytest_ciris_occ.history import History, Life, Operation, ProcessEvent
 from pytest_ciris_occ.invariants.decisions import standing_decisions
-from pytest_ciris_occ.invariants.made import leaves_open, observed_decisions, tried_decisions
+from pytest_ciris_occ.invariants.made import leaves_open, tried_decisions
 from pytest_ciris_occ.invariants.moments import Moments
 from pytest_ciris_occ.invariants.verdict import Verdict, worst
 
@@ -107,33 +107,37 @@ def someone_decides(history: History) -> Verdict:
     """Every shared task that somebody took up is decided, as long as somebody who took it up survives (INV 4).
 
     Source: *termination* of consensus, as for ``one_decision``. Measured at the end of the run: every occurrence had
-    ended by itself by then; where one had not, or nobody survived, nothing can be said, and neither where the only
-    decision is one that may or may not have been stored, and nobody looked for it in vain.
+    ended by itself by then; where one had not, or nobody survived, nothing can be said. Somebody who was cut short, or
+    whose decision is in doubt, may have decided all the same: then it is a violation only if a survivor had stopped
+    waiting without a decision, since there was none or it was left out.
     """
     moments = Moments(history)
     open_tasks = [task for task in history.tasks if not _is_decided(history, moments, task)]
     taken_up = {task: list(history.of("claim", "decide", "observe", task=task)) for task in open_tasks}
-    undecided = worst(_undecided(history, task, touched) for task, touched in taken_up.items() if touched)
+    undecided = worst(_undecided(history, moments, task, touched) for task, touched in taken_up.items() if touched)
     return undecided or Verdict("someone_decides", "holds", f"{len(history.tasks)} tasks, each decided")
 
 
 def _is_decided(history: History, moments: Moments, task: str) -> bool:
     if any(leaves_open(op.value) for op in history.of("decide", "observe", task=task)):
         return True  # deferred on purpose: the answer is still to come
-    return bool(standing_decisions(history, moments, task)) or any(observed_decisions(history, task))
+    seen = [op for op in history.of("observe", "read", task=task) if op.outcome == "ok" and op.value is not None]
+    return bool(seen or standing_decisions(history, moments, task))
 
 
-def _undecided(history: History, task: str, touched: list[Operation]) -> Verdict:
+def _undecided(history: History, moments: Moments, task: str, touched: list[Operation]) -> Verdict:
     able = able_survivors(history)
-    in_vain = any(op.function == "observe" and op.life in able for op in touched)
     if still_running(history):
         return Verdict("someone_decides", "unknown", f"{task} was undecided when the harness ended the run")
     if not {op.life for op in touched} & able:
         return Verdict("someone_decides", "unknown", f"nobody who took up {task} survived to decide it")
-    tried = tried_decisions(history, task)
-    if tried and not in_vain:
-        reason = f"whether {tried[0].occurrence} decided {task} before it ended cannot be told"
-        return Verdict("someone_decides", "unknown", reason, tuple(tried))
+    makers = {op.life for op in tried_decisions(history, task)} | {
+        op.life for op in touched if moments.cut_short(op.life)
+    }
+    in_vain = {op.life for op in touched if op.function == "observe"} & able - makers
+    if makers and not in_vain:
+        reason = f"whether {min(makers)[0]} decided {task} before it ended cannot be told"
+        return Verdict("someone_decides", "unknown", reason, tuple(op for op in touched if op.life in makers))
     claims = [op for op in touched if op.function == "claim" and op.value is True]
     who = f"; {claims[-1].occurrence} had claimed it" if claims else ""
     return Verdict("someone_decides", "violated", f"nobody ever decided {task}{who}", tuple(claims[-1:]))

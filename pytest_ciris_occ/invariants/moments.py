@@ -2,8 +2,9 @@
 
 A history knows when something was *told*. It took place at one moment of an interval: no later than its operation
 returned, or its process ended; and, since code may tell what it has just done, no earlier than the last thing that the
-same actor told before. Everybody who looks for an innocent explanation looks for it within these intervals, so that
-correct code is accused neither for the width of a call nor for a pause between an act and its report.
+same actor was heard of before, by a sign other than a claim, a decision or a completion: those may be told in one go
+when all is done. Everybody who looks for an innocent explanation looks for it within these intervals, so that correct
+code is accused neither for the width of a call nor for a pause between an act and its report.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ class Moments:
         self._history = history
         self._released = {event.life: event.at for event in history.processes if event.step == "released"}
         told: dict[tuple[Life, str], list[float]] = defaultdict(list)
-        for op in history.operations:
+        for op in filter(_is_sign, history.operations):
             told[op.life, op.actor] += [op.invoked] if op.returned is None else [op.invoked, op.returned]
         self._told = {actor: sorted(moments) for actor, moments in told.items()}
 
     def earliest(self, op: Operation) -> float:
         """Before this moment ``op`` did not take place.
 
-        An operation without any width is a line that a command has printed, at the moment at which it was read; it may
-        have stood in the pipe since the command began, and so may the lines before it.
+        A line that a command has printed may have stood in the pipe since the command began, and so may the lines
+        before it.
         """
         begin = self._released.get(op.life, 0.0)
-        moments = self._told[op.life, op.actor]
+        moments = self._told.get((op.life, op.actor), [])
         before = bisect_left(moments, op.invoked)
-        return moments[before - 1] if before and op.invoked != op.returned else begin
+        return moments[before - 1] if before and not is_line(op) else begin
 
     def latest(self, op: Operation) -> float:
         """After this moment ``op`` did not take place."""
@@ -72,3 +73,13 @@ class Moments:
     def last_sign(self, life: Life) -> float:
         """From this moment on a life that fell may have given back what it held, however long its process lasted."""
         return max((self.earliest(op) for op in self._history.operations if op.life == life), default=0.0)
+
+
+def is_line(op: Operation) -> bool:
+    """Whether ``op`` was printed by a command: its moment is that of the reading, and it has no width."""
+    return op.invoked == op.returned
+
+
+def _is_sign(op: Operation) -> bool:
+    """Whether its process was at this place of its code when it told of ``op``."""
+    return op.function not in ("claim", "decide", "complete") or (op.function == "claim" and op.value is False)

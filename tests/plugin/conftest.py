@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pytest_ciris_occ.settings import OPTIONS
 from tests.plugin.inner import NOBODY, Inner
 
 
@@ -35,3 +36,10 @@ def _place(uid: int | None = None) -> Iterator[Inner]:
         place.assert_clean()
     finally:
         place.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_options_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the environment asks of this test run is not asked of the runs inside it."""
+    for option in OPTIONS.values():
+        monkeypatch.delenv(option.variable, raising=False)

@@ -113,6 +113,13 @@ def test_a_run_that_was_cut_short_has_lost_nothing() -> None:
     assert verdict(unlucky, expected=["one"]) == "unknown"
 
 
+def test_a_command_may_have_worked_and_died_before_it_could_print() -> None:
+    telling = Telling("a", "b").works("a", "one", 1, 1).is_killed("a", 2).works("b", "two", 3, 3)
+    assert verdict(telling, expected=["three"]) == "unknown"
+    functions = Telling("a", "b").works("a", "one", 1).is_killed("a", 2).works("b", "two", 3)
+    assert verdict(functions, expected=["three"]) == "violated"
+
+
 def test_what_is_lost_outranks_what_may_have_been_done() -> None:
     telling = Telling("a", "b").works("a", "one", 1, outcome="info").is_killed("a", 2)
     assert verdict(telling, expected=["one", "two"]) == "violated"

@@ -203,6 +203,23 @@ def test_a_decision_that_died_with_its_maker() -> None:
     assert settled(telling.restarts("b", 51).learns("b", None, 52, 53)) == "violated"
 
 
+def test_a_decider_that_was_cut_short_may_have_decided_untold() -> None:
+    telling = Telling("a", "b").claims("a", 1).is_killed("a", 2).finds_it_held("b", 1)
+    answer = someone_decides(telling.history())
+    assert (answer.status, answer.reason) == ("unknown", "whether a decided wakeup before it ended cannot be told")
+
+
+def test_a_zombie_whose_own_look_was_in_vain_may_have_decided_later() -> None:
+    """Lines that are read late: a claim that may have taken over puts the decision in doubt."""
+    telling = Telling("a", "b").does("b", "claim", 9, 9, value=True).is_killed("b", 3).learns("a", None, 1)
+    telling.does("a", "claim", 9.1, 9.1, value=True, lease=1.0).decides("a", "x", 9.2, 9.2)
+    assert settled(telling) == "unknown"
+
+
+def test_who_reads_a_decision_shows_that_there_is_one() -> None:
+    assert settled(Telling("a").finds_it_held("a", 1).does("a", "read", 2, value="x")) == "holds"
+
+
 def test_an_open_task_outranks_one_of_which_nothing_can_be_said() -> None:
     telling = Telling("a", "b").claims("a", 1, task="one").is_killed("a", 2)
     assert settled(telling.claims("b", 3, task="two")) == "violated"
