@@ -68,6 +68,15 @@ def test_a_decision_told_before_it_was_stored_and_lost_in_a_conflict() -> None:
     assert decided(telling.raises("a", 3, "OperationalError: database is locked")) == "holds"
 
 
+def test_one_that_obeyed_sigterm_may_not_have_stored_it() -> None:
+    telling = Telling("a", "b").decides("a", "x", 1).is_told_to_go("a", 2, reason="returned")
+    assert decided(telling.decides("b", "y", 4)) == "holds"
+
+
+def test_one_that_hangs_has_decided_all_the_same() -> None:
+    assert decided(Telling("a", "b").decides("a", "x", 1).decides("b", "y", 2).is_still_running("a")) == "violated"
+
+
 def test_a_zombie_whose_write_was_refused_has_not_decided() -> None:
     """It told its decision, stood still, lost its lease, and then could not store it."""
     telling = Telling("a", "b").claims("a", 1, lease=1.0).decides("a", "x", 1.5)
@@ -199,6 +208,11 @@ def test_an_observer_may_return_before_the_decider_has_told_what_it_had_stored()
 def test_lines_of_a_command_are_read_in_any_order() -> None:
     telling = Telling("a", "b").learns("b", "x", 3, 3).claims("a", 3.1, 3.1).decides("a", "x", 3.2, 3.2)
     assert valid(telling) == "holds"
+
+
+def test_so_are_those_of_the_work_before() -> None:
+    telling = Telling("a", "b").learns("b", "x", 3, 3).works("a", "affirm-0", 3.1, 3.1)
+    assert valid(telling.decides("a", "x", 3.2, 3.2)) == "holds"
 
 
 def test_a_decision_that_may_have_happened_is_a_source_and_a_refused_one_is_not() -> None:

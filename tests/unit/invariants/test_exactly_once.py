@@ -36,6 +36,15 @@ def test_agents_that_are_stopped_at_the_end_have_replied_twice_all_the_same(by: 
     assert verdict(telling) == "violated"
 
 
+def test_a_hung_one_has_worked_all_the_same() -> None:
+    assert verdict(Telling("a", "b").works("a", "one", 1).works("b", "one", 2).is_still_running("a")) == "violated"
+
+
+def test_nobody_works_after_its_end_however_late_its_lines_are_read() -> None:
+    telling = Telling("a", "b").works("a", "one", 1).works("b", "one", 9, 9)
+    assert verdict(telling.returns("b", 3).is_killed("a", 5)) == "violated"
+
+
 def test_tasks_keys_and_tokens_are_apart() -> None:
     telling = Telling("a", "b").works("a", "one", 1).works("b", "one", 1, task="shutdown")
     assert verdict(telling.works("a", "two", 2, token=1).works("b", "two", 3, token=2)) == "holds"

@@ -209,6 +209,11 @@ def test_a_decider_that_was_cut_short_may_have_decided_untold() -> None:
     assert (answer.status, answer.reason) == ("unknown", "whether a decided wakeup before it ended cannot be told")
 
 
+def test_so_may_one_that_obeyed_sigterm() -> None:
+    telling = Telling("a", "b").claims("a", 1).is_told_to_go("a", 2, reason="returned")
+    assert settled(telling.finds_it_held("b", 1)) == "unknown"
+
+
 def test_a_zombie_whose_own_look_was_in_vain_may_have_decided_later() -> None:
     """Lines that are read late: a claim that may have taken over puts the decision in doubt."""
     telling = Telling("a", "b").does("b", "claim", 9, 9, value=True).is_killed("b", 3).learns("a", None, 1)
