@@ -57,6 +57,26 @@ def test_a_third_that_may_have_it_from_the_successor_proves_nothing() -> None:
     assert decided(telling.claims("b", 5).decides("b", "x", 6).learns("c", "x", 2, 9)) == "holds"
 
 
+def test_its_maker_is_no_witness() -> None:
+    telling = Telling("a", "b").claims("a", 1).decides("a", "x", 2).learns("a", "x", 2.5).is_killed("a", 4)
+    assert decided(telling.claims("b", 5).decides("b", "y", 6)) == "holds"
+
+
+def test_neither_is_a_completion_that_may_not_have_happened() -> None:
+    telling = Telling("a", "b").claims("a", 1).decides("a", "x", 2).does("a", "complete", 3, outcome="info")
+    assert decided(telling.is_killed("a", 4).claims("b", 5).decides("b", "y", 6)) == "holds"
+
+
+@pytest.mark.parametrize("proof", ["seen", "completed"])
+def test_what_is_shown_is_the_last_of_several_decisions(proof: str) -> None:
+    """The first of a is refused, as is that of b; each had lost its lease to the other."""
+    telling = Telling("a", "b", "c").claims("a", 1, lease=1.0).decides("a", "x", 1.5)
+    telling.does("b", "read", 2.9).claims("b", 3, lease=1.0).decides("b", "y", 4)
+    telling.does("a", "read", 5).claims("a", 6, lease=1.0).decides("a", "x", 7)
+    telling.learns("c", "x", 7, 8) if proof == "seen" else telling.completes("a", 7.5)
+    assert decided(telling) == "holds"
+
+
 def test_what_came_before_the_kill_is_no_excuse() -> None:
     """A fleet of long-running agents is told to go at its end; that undoes nothing."""
     telling = Telling("a", "b").decides("a", "x", 1).decides("b", "y", 2)
@@ -208,6 +228,10 @@ def test_an_observer_may_return_before_the_decider_has_told_what_it_had_stored()
 def test_lines_of_a_command_are_read_in_any_order() -> None:
     telling = Telling("a", "b").learns("b", "x", 3, 3).claims("a", 3.1, 3.1).decides("a", "x", 3.2, 3.2)
     assert valid(telling) == "holds"
+
+
+def test_a_claim_and_a_decision_may_be_told_in_one_go_when_all_is_done() -> None:
+    assert valid(Telling("a", "b").learns("b", "x", 1, 3).claims("a", 4).decides("a", "x", 4.1)) == "holds"
 
 
 def test_so_are_those_of_the_work_before() -> None:

@@ -52,6 +52,17 @@ def test_k41_a_decided_task_cannot_be_claimed_again(end: str) -> None:
     assert verdict(telling) == "violated"
 
 
+def test_its_decider_may_claim_what_it_has_decided() -> None:
+    telling = Telling("a").claims("a", 1).decides("a", "x", 2).completes("a", 2.1).does("a", "read", 3)
+    assert verdict(telling.claims("a", 4)) == "holds"
+
+
+def test_nobody_gets_the_right_after_its_decision_was_seen() -> None:
+    telling = Telling("a", "b", "c", "d").claims("a", 0.1, 1).is_killed("a", 2).claims("c", 0.1, 2, lease=2.0)
+    telling.does("b", "read", 0.9, 1.0).decides("b", "x", 1.1, 4).learns("d", "x", 0.9, 1.2)
+    assert verdict(telling) == "violated"
+
+
 def test_a_decision_that_somebody_else_has_seen_is_as_good_as_complete() -> None:
     telling = Telling("a", "b", "c").claims("a", 1).decides("a", "x", 2).is_killed("a", 3)
     telling.learns("c", "x", 2, 2.5)
@@ -129,6 +140,13 @@ def test_a_deferral_frees_the_right() -> None:
     assert verdict(held.claims("b", 3)) == "violated"
 
 
+def test_a_deferral_frees_what_was_claimed_before_it_and_by_nobody_else() -> None:
+    telling = Telling("a", "b").claims("a", 1).decides("a", "deferred", 2).does("a", "read", 4).claims("a", 5)
+    assert verdict(telling.claims("b", 7)) == "violated"
+    telling = Telling("a", "b", "c").claims("a", 1).decides("c", "deferred", 2)
+    assert verdict(telling.claims("b", 3)) == "violated"
+
+
 # -- leases -------------------------------------------------------------------------------------------------------
 
 
@@ -140,9 +158,9 @@ def test_a_lease_runs_from_the_claim(at: float, expected: str) -> None:
 
 def test_a_clock_that_ticks_exactly_at_the_end_of_the_lease_accuses_nobody() -> None:
     """0.1 + 0.2 is more than 0.3 to a computer."""
-    telling = Telling("a", "b").does("a", "read", 0.05, 0.1).claims("a", 0.1, 0.1, lease=0.2)
+    telling = Telling("a", "b").does("a", "read", 0.05, 0.1).claims("a", 0.11, 0.12, lease=0.2)
     assert 0.1 + 0.2 > 0.3
-    assert verdict(telling.claims("b", 0.3, 0.3)) == "holds"
+    assert verdict(telling.claims("b", 0.29, 0.3)) == "holds"
 
 
 def test_a_lease_that_began_before_its_claim_was_told() -> None:
